@@ -1,0 +1,38 @@
+"""The frozen whole: a grid, its zones and its rules. First argument of every stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from marlgrid.model.grid import Grid
+from marlgrid.model.parameters import AttackRules, Parameters
+from marlgrid.model.zones import Zones
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """What an episode cannot change."""
+
+    grid: Grid
+    zones: Zones
+    parameters: Parameters
+    attack: AttackRules = AttackRules()
+    delta_time: float = 5.0
+    """Minutes per step."""
+
+    @property
+    def n_zone(self) -> int:
+        return self.zones.n_zone
+
+    @cached_property
+    def thermal_limit(self) -> np.ndarray:
+        """(n_line,) A."""
+        return np.ascontiguousarray(self.grid.thermal_limit, dtype=np.float64)
+
+    @cached_property
+    def attackable(self) -> np.ndarray:
+        """(n_line,) bool."""
+        return np.isin(np.array(self.grid.name_line), self.attack.lines)

@@ -1,0 +1,82 @@
+"""What a power flow takes and gives: busbars and injections in, voltages and flows out, for a batch of environments."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class PowerFlowInput(NamedTuple):
+    """Everything the physics needs, (n_env, n_element) each, float64 unless said otherwise."""
+
+    topo_vect: np.ndarray
+    """(n_env, dim_topo) int32 busbar of each element, -1 when disconnected; a line has both ends on a busbar or none."""
+    shunt_bus: np.ndarray
+    """(n_env, n_shunt) int32."""
+    gen_p: np.ndarray
+    """MW; the slack generator's is a wish, losses are added to it."""
+    gen_v: np.ndarray
+    """kV."""
+    load_p: np.ndarray
+    load_q: np.ndarray
+    storage_p: np.ndarray
+    """MW taken from the grid (charging is positive); storages have no reactive power."""
+
+
+class Flow(NamedTuple):
+    """The solved state, float64; zeros for what is disconnected, and for a whole row that did not converge."""
+
+    converged: np.ndarray
+    """(n_env,) bool."""
+    p_or: np.ndarray
+    q_or: np.ndarray
+    v_or: np.ndarray
+    a_or: np.ndarray
+    theta_or: np.ndarray
+    p_ex: np.ndarray
+    q_ex: np.ndarray
+    v_ex: np.ndarray
+    a_ex: np.ndarray
+    theta_ex: np.ndarray
+    """(n_env, n_line): MW, MVAr, kV, A, degree at each end."""
+    gen_p: np.ndarray
+    gen_q: np.ndarray
+    gen_v: np.ndarray
+    gen_theta: np.ndarray
+    load_p: np.ndarray
+    load_q: np.ndarray
+    load_v: np.ndarray
+    load_theta: np.ndarray
+    storage_p: np.ndarray
+    storage_v: np.ndarray
+    storage_theta: np.ndarray
+    shunt_p: np.ndarray
+    shunt_q: np.ndarray
+    shunt_v: np.ndarray
+    voltage: np.ndarray
+    """(n_env, n_bus) complex per unit by global bus number, 0 on a dead bus: the warm start of the next solve."""
+
+
+class PowerFlow(Protocol):
+    """A solver made for one grid. It may keep caches; results depend on the arguments alone (to 1e-9)."""
+
+    def solve(self, inputs: PowerFlowInput, start: np.ndarray, rows: np.ndarray) -> Flow:
+        """Solves the rows (n_env,) bool that are asked for; the others come back as not converged.
+
+        ``start`` is a previous ``Flow.voltage``: zeros mean a cold start (as does a warm start that fails). A row
+        does not converge when Newton diverges, or when a bus that carries any element is not connected to the slack.
+        """
+
+
+def zero_flow(n_env: int, n_line: int, n_gen: int, n_load: int, n_storage: int, n_shunt: int, n_bus: int) -> Flow:
+    """A flow of zeros, not converged."""
+    sizes = dict.fromkeys(Flow._fields, n_line)
+    sizes |= {name: n_gen for name in Flow._fields if name.startswith("gen_")}
+    sizes |= {name: n_load for name in Flow._fields if name.startswith("load_")}
+    sizes |= {name: n_storage for name in Flow._fields if name.startswith("storage_")}
+    sizes |= {name: n_shunt for name in Flow._fields if name.startswith("shunt_")}
+    arrays = {name: np.zeros((n_env, size)) for name, size in sizes.items()}
+    arrays["converged"] = np.zeros(n_env, dtype=bool)
+    arrays["voltage"] = np.zeros((n_env, n_bus), dtype=complex)
+    return Flow(**arrays)

@@ -1,0 +1,154 @@
+"""What changes from step to step: nested records of arrays, each with a leading ``n_env`` axis.
+
+A state is a value: no stage writes into one it was given, so a snapshot is the state itself and "what if" is the same
+row repeated. Every field has one writing stage, named below.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from marlgrid.model.time_series import Injections
+from marlgrid.powerflow.base import Flow
+
+
+class Outcome(IntEnum):
+    """How an episode stands: running, ended by its time limit, or lost, and why."""
+
+    RUNNING = 0
+    TIME_LIMIT = 1
+    DIVERGED = 2
+    """No solution of the power flow."""
+    ISLANDED = 3
+    """A part of the grid in use is cut off from the slack generator."""
+    LOAD_OR_GEN_DISCONNECTED = 4
+    """A load, a generator, or a storage that exchanges power, is on no busbar."""
+    DISPATCH_INFEASIBLE = 5
+    """No setting of the generators within limits and ramps balances what storage and curtailment ask."""
+
+
+class Topology(NamedTuple):
+    """Writer: ``topology`` (``switch`` for what is asked, ``settle`` for what the protections tripped)."""
+
+    topo_vect: np.ndarray
+    """(n_env, dim_topo) int32: -1 or the local busbar 1, 2, ..."""
+    last_bus: np.ndarray
+    """(n_env, dim_topo) int32: busbar of the last step in which the element was connected."""
+    shunt_bus: np.ndarray
+    """(n_env, n_shunt) int32."""
+
+
+class Counters(NamedTuple):
+    """Writer: ``rules.tick``. All int32, in steps."""
+
+    time_before_cooldown_line: np.ndarray
+    time_before_cooldown_sub: np.ndarray
+    timestep_overflow: np.ndarray
+    """(n_env, n_line) consecutive steps above the thermal limit."""
+    timestep_protection_engaged: np.ndarray
+    """(n_env, n_line) consecutive steps above the soft threshold: what trips a line."""
+
+
+class Dispatch(NamedTuple):
+    """Writer: ``dispatch.schedule``. MW, MWh or ratios; one entry per generator unless said otherwise."""
+
+    target: np.ndarray
+    """Redispatch the agents asked for, summed over the episode."""
+    modified: np.ndarray
+    """bool: redispatched at least once in the episode."""
+    actual: np.ndarray
+    """Redispatch in force."""
+    scheduled_p: np.ndarray
+    """Time series after curtailment."""
+    setpoint: np.ndarray
+    """scheduled_p + actual: what is sent to the grid."""
+    p_before_curtail: np.ndarray
+    """Renewable production of the time series; 0 for other generators."""
+    curtailment_limit: np.ndarray
+    """Cap asked for, as a ratio of pmax; 1 where there is none."""
+    curtailment_limit_effective: np.ndarray
+    """Cap in force: weaker than asked where the grid could not follow at once."""
+    curtailed: np.ndarray
+    """(n_env,) MW that curtailment took off the schedule in this step (>= 0)."""
+    storage_charge: np.ndarray
+    """(n_env, n_storage) MWh."""
+    storage_power_target: np.ndarray
+    """(n_env, n_storage) MW asked for, charging positive."""
+    storage_power: np.ndarray
+    """(n_env, n_storage) MW realised."""
+
+
+class AttackState(NamedTuple):
+    """Writer: ``rules.tick``."""
+
+    remaining: np.ndarray
+    """(n_env, n_line) int32 further steps under attack: D - 1 after the first step of an attack of D."""
+    cooldown: np.ndarray
+    """(n_env,) int32 steps before the next attack may start."""
+    budget: np.ndarray
+    """(n_env,) float64 line-steps."""
+    starts: np.ndarray
+    """(n_env,) int32 attacks started in the episode."""
+
+
+class State(NamedTuple):
+    """A batch of episodes. ``seed``, ``scenario``, ``t_start`` and ``t_end`` are fixed at the start of each."""
+
+    seed: np.ndarray
+    """(n_env,) int64: with scenario and t, all randomness of the episode follows from it."""
+    scenario: np.ndarray
+    """(n_env,) int64."""
+    t: np.ndarray
+    """(n_env,) int32 row of the time series in force. Writer: ``step``."""
+    t_start: np.ndarray
+    t_end: np.ndarray
+    """(n_env,) int32 first row, and row at which the time limit ends the episode."""
+    outcome: np.ndarray
+    """(n_env,) int8 ``Outcome``. Writers: the stage that finds the end."""
+    injections: Injections
+    """Writer: ``step``."""
+    topology: Topology
+    counters: Counters
+    dispatch: Dispatch
+    attack: AttackState
+    flow: Flow
+    """Writer: ``protections.solve``."""
+    disc_lines: np.ndarray
+    """(n_env, n_line) int32: wave of the cascade in which this step tripped the line, else -1. Writer: as ``flow``."""
+    rho: np.ndarray
+    """(n_env, n_line) current at the origin over the thermal limit. Writer: as ``flow``."""
+
+    @property
+    def n_env(self) -> int:
+        return len(self.t)
+
+    @property
+    def running(self) -> np.ndarray:
+        """(n_env,) bool."""
+        return self.outcome == Outcome.RUNNING
+
+
+def take(state: State, rows: np.ndarray) -> State:
+    """The rows of a batch, repeated or reordered as asked (``np.zeros(k, int)`` forks the first into k)."""
+    return _map(lambda array: array[rows], state)
+
+
+def put(state: State, rows: np.ndarray, part: State) -> State:
+    """The batch with some rows replaced by those of another."""
+
+    def replaced(whole: np.ndarray, new: np.ndarray) -> np.ndarray:
+        whole = whole.copy()
+        whole[rows] = new
+        return whole
+
+    return _map(replaced, state, part)
+
+
+def _map(function, record, *others):
+    """Applies to every array of a nested record (and the like arrays of the others)."""
+    if isinstance(record, tuple):
+        return type(record)(*(_map(function, *fields) for fields in zip(record, *others, strict=True)))
+    return function(record, *others)
