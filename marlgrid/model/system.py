@@ -9,6 +9,7 @@ import numpy as np
 
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
+from marlgrid.model.tables import Tables, tables
 from marlgrid.model.zones import Zones
 
 
@@ -36,3 +37,8 @@ class System:
     def attackable(self) -> np.ndarray:
         """(n_line,) bool."""
         return np.isin(np.array(self.grid.name_line), self.attack.lines)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The same facts packed for compiled kernels."""
+        return tables(self)

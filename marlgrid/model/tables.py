@@ -1,0 +1,155 @@
+"""The static part of a system packed for compiled kernels: one record per element, so that a kernel reads like the rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from marlgrid.model.system import System
+
+LINE = np.dtype(
+    [
+        ("or_pos", "i4"),
+        ("ex_pos", "i4"),
+        ("or_sub", "i4"),
+        ("ex_sub", "i4"),
+        ("or_zone", "i4"),
+        ("ex_zone", "i4"),
+        ("limit", "f8"),
+        ("attackable", "?"),
+    ]
+)
+PLACE = np.dtype([("sub", "i4"), ("line", "i4"), ("zone", "i4")])
+GEN = np.dtype(
+    [
+        ("pos", "i4"),
+        ("zone", "i4"),
+        ("renewable", "?"),
+        ("pmin", "f8"),
+        ("pmax", "f8"),
+        ("ramp_up", "f8"),
+        ("ramp_down", "f8"),
+    ]
+)
+STORAGE = np.dtype(
+    [
+        ("pos", "i4"),
+        ("zone", "i4"),
+        ("emax", "f8"),
+        ("emin", "f8"),
+        ("max_absorb", "f8"),
+        ("max_prod", "f8"),
+        ("loss", "f8"),
+        ("charging", "f8"),
+        ("discharging", "f8"),
+    ]
+)
+RULES = np.dtype(
+    [
+        ("n_busbar", "i4"),
+        ("tie_switch_or", "?"),
+        ("tie_switch_ex", "?"),
+        ("max_line", "i4"),
+        ("max_sub", "i4"),
+        ("cooldown_line", "i4"),
+        ("cooldown_sub", "i4"),
+        ("reconnection", "i4"),
+        ("overflow_allowed", "i4"),
+        ("hard", "f8"),
+        ("soft", "f8"),
+        ("can_switch_off", "?"),
+        ("limit_infeasible", "?"),
+        ("attack_max_duration", "i4"),
+        ("attack_cooldown", "i4"),
+        ("attack_budget_per_step", "f8"),
+        ("hours_per_step", "f8"),
+    ]
+)
+
+
+class Tables(NamedTuple):
+    """Arrays of the records above; ``rules`` has one entry."""
+
+    line: np.ndarray
+    place: np.ndarray
+    gen: np.ndarray
+    storage: np.ndarray
+    rules: np.ndarray
+
+
+def tables(system: System) -> Tables:
+    """The tables of a system."""
+    grid, zones = system.grid, system.zones
+    layout = grid.topology_layout
+    losses = system.parameters.activate_storage_loss
+    return Tables(
+        line=_records(
+            LINE,
+            layout.line_or,
+            layout.line_ex,
+            grid.line_or_to_subid,
+            grid.line_ex_to_subid,
+            zones.line_or,
+            zones.line_ex,
+            system.thermal_limit,
+            system.attackable,
+        ),
+        place=_records(PLACE, layout.sub, layout.line, zones.place),
+        gen=_records(
+            GEN,
+            layout.gen,
+            zones.gen,
+            grid.gen_renewable,
+            grid.gen_pmin,
+            grid.gen_pmax,
+            grid.gen_max_ramp_up,
+            grid.gen_max_ramp_down,
+        ),
+        storage=_records(
+            STORAGE,
+            layout.storage,
+            zones.storage,
+            grid.storage_emax,
+            grid.storage_emin,
+            grid.storage_max_p_absorb,
+            grid.storage_max_p_prod,
+            grid.storage_loss if losses else np.zeros(grid.n_storage),
+            grid.storage_charging_efficiency if losses else np.ones(grid.n_storage),
+            grid.storage_discharging_efficiency if losses else np.ones(grid.n_storage),
+        ),
+        rules=_rules(system),
+    )
+
+
+def _records(dtype: np.dtype, *columns: np.ndarray) -> np.ndarray:
+    """A record array out of equally long columns."""
+    table = np.empty(len(columns[0]), dtype=dtype)
+    assert dtype.names is not None
+    for name, column in zip(dtype.names, columns, strict=True):
+        table[name] = column
+    return table
+
+
+def _rules(system: System) -> np.ndarray:
+    parameters, attack, tie_lines = system.parameters, system.attack, system.zones.tie_lines
+    row = np.zeros(1, dtype=RULES)
+    row["n_busbar"] = system.grid.n_busbar
+    row["tie_switch_or"] = tie_lines in ("both", "origin")
+    row["tie_switch_ex"] = tie_lines == "both"
+    row["max_line"] = parameters.max_line_status_changed
+    row["max_sub"] = parameters.max_sub_changed
+    row["cooldown_line"] = parameters.nb_timestep_cooldown_line
+    row["cooldown_sub"] = parameters.nb_timestep_cooldown_sub
+    row["reconnection"] = parameters.nb_timestep_reconnection
+    row["overflow_allowed"] = parameters.nb_timestep_overflow_allowed
+    row["hard"] = parameters.hard_overflow_threshold
+    row["soft"] = parameters.soft_overflow_threshold
+    row["can_switch_off"] = parameters.allow_dispatch_gen_switch_off
+    row["limit_infeasible"] = parameters.limit_infeasible_curtailment_storage_action
+    row["attack_max_duration"] = attack.max_duration
+    row["attack_cooldown"] = attack.cooldown
+    row["attack_budget_per_step"] = attack.budget_per_step
+    row["hours_per_step"] = system.delta_time / 60
+    return row

@@ -1,0 +1,337 @@
+"""What generators and storages do: redispatch, curtailment and storage within limits, ramps and charge.
+
+The rules are Grid2Op's. Its redispatch is a quadratic programme handed to a general optimiser; here the same strictly
+convex problem (one balance equation, bounds) is solved exactly, see ``_balance``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from marlgrid.model.system import System
+from marlgrid.model.time_series import Injections
+from marlgrid.simulation.action import Action, Kind
+from marlgrid.simulation.rules import Ruling
+from marlgrid.simulation.state import Dispatch, Outcome, State
+
+TOLERANCE_MW = 0.01
+"""Grid2Op's: imbalances below it are left to the slack generator."""
+BOUND_SLACK_MW = 5e-5
+"""Grid2Op's relaxation of each generator's bounds."""
+
+
+def schedule(system: System, state: State, action: Action, ruling: Ruling, injections: Injections) -> State:
+    """Sets storages and curtailment, and redispatches generators so that they balance both.
+
+    Writes: dispatch; outcome where no dispatch exists or a storage without busbar exchanges power.
+    """
+    dispatch = Dispatch(*(array.copy() for array in state.dispatch))
+    outcome = state.outcome.copy()
+    _schedule(
+        system.tables,
+        action.commands,
+        action.first,
+        action.last,
+        ruling.accepted,
+        injections.gen_p,
+        state.topology.topo_vect,
+        dispatch,
+        outcome,
+    )
+    return state._replace(dispatch=dispatch, outcome=outcome)
+
+
+def asked(action: Action, ruling: Ruling) -> np.ndarray:
+    """(n_env, n_zone) bool: zones with an accepted redispatch, curtailment or storage command."""
+    answer = np.zeros(ruling.accepted.shape, dtype=bool)
+    for e, z in zip(*np.nonzero(ruling.accepted), strict=True):
+        kinds = action.commands.kind[action.first[e, z] : action.last[e, z]]
+        answer[e, z] = (kinds >= Kind.REDISPATCH).any()
+    return answer
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+@njit(cache=True)
+def _schedule(tables, commands, first, last, accepted, gen_p, topo_vect, dispatch, outcome):  # pragma: no cover
+    n_env, n_zone = first.shape
+    for e in range(n_env):
+        storage_before = dispatch.storage_power[e].sum()
+        curtailed_before = dispatch.curtailed[e]
+        scheduled_before = dispatch.scheduled_p[e].copy()
+        setpoint_before = dispatch.setpoint[e].copy()
+        dispatch.storage_power_target[e] = 0.0
+        for z in range(n_zone):
+            if accepted[e, z]:
+                for c in range(first[e, z], last[e, z]):
+                    _ask(commands.kind[c], commands.index[c], commands.value[c], e, dispatch)
+        _charge_storages(tables, e, dispatch)
+        _curtail(tables, e, gen_p[e], dispatch)
+        rise = dispatch.scheduled_p[e] - scheduled_before
+        if tables.rules[0].limit_infeasible:
+            _limit(tables, e, rise, setpoint_before, storage_before, curtailed_before, dispatch)
+        needed = dispatch.storage_power[e].sum() - storage_before + dispatch.curtailed[e] - curtailed_before
+        feasible = _redispatch(tables, e, rise, setpoint_before, needed, dispatch)
+        if not feasible and outcome[e] == Outcome.RUNNING:
+            outcome[e] = Outcome.DISPATCH_INFEASIBLE
+        _lose_charge(tables, e, dispatch)
+        for s in range(len(tables.storage)):
+            off = topo_vect[e, tables.storage[s].pos] < 0
+            if off and dispatch.storage_power[e, s] != 0 and outcome[e] == Outcome.RUNNING:
+                outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
+
+
+@njit(cache=True)
+def _ask(kind, i, value, e, dispatch):  # pragma: no cover
+    """Notes one command. The first redispatch of a generator starts from its actual dispatch."""
+    if kind == Kind.REDISPATCH and value != 0 and not np.isnan(value):
+        if not dispatch.modified[e, i]:
+            dispatch.target[e, i] = dispatch.actual[e, i]
+            dispatch.modified[e, i] = True
+        dispatch.target[e, i] += value
+    elif kind == Kind.CURTAIL:
+        dispatch.curtailment_limit[e, i] = value
+    elif kind == Kind.SET_STORAGE:
+        dispatch.storage_power_target[e, i] = value
+
+
+@njit(cache=True)
+def _charge_storages(tables, e, dispatch):  # pragma: no cover
+    """Power asked for, clipped to what the charge allows."""
+    hours = tables.rules[0].hours_per_step
+    for s in range(len(tables.storage)):
+        unit = tables.storage[s]
+        power = dispatch.storage_power_target[e, s]
+        charge = dispatch.storage_charge[e, s]
+        charge += power * hours * (unit.charging if power > 0 else 1 / unit.discharging)
+        if power > 0 and charge > unit.emax:
+            power = max(power - (charge - unit.emax) / hours / unit.charging, 0.0)
+            charge = max(unit.emax, dispatch.storage_charge[e, s])
+        elif power < 0 and charge < unit.emin:
+            power = min(power + (unit.emin - charge) / hours * unit.discharging, 0.0)
+            charge = min(unit.emin, dispatch.storage_charge[e, s])
+        dispatch.storage_power[e, s] = power
+        dispatch.storage_charge[e, s] = charge
+
+
+@njit(cache=True)
+def _lose_charge(tables, e, dispatch):  # pragma: no cover
+    """Self-discharge, which the grid does not see and which may go below the lowest charge in use."""
+    for s in range(len(tables.storage)):
+        lost = tables.storage[s].loss * tables.rules[0].hours_per_step
+        dispatch.storage_charge[e, s] = max(dispatch.storage_charge[e, s] - lost, 0.0)
+
+
+@njit(cache=True)
+def _curtail(tables, e, gen_p, dispatch):  # pragma: no cover
+    """Caps renewable generators at their limits."""
+    dispatch.curtailed[e] = 0.0
+    for g in range(len(tables.gen)):
+        gen = tables.gen[g]
+        dispatch.scheduled_p[e, g] = gen_p[g]
+        dispatch.p_before_curtail[e, g] = 0.0
+        dispatch.curtailment_limit_effective[e, g] = 1.0
+        if not gen.renewable:
+            continue
+        dispatch.p_before_curtail[e, g] = gen_p[g]
+        limit = dispatch.curtailment_limit[e, g]
+        dispatch.curtailment_limit_effective[e, g] = limit
+        if limit < 1.0 and gen_p[g] > limit * gen.pmax:
+            dispatch.curtailed[e] += gen_p[g] - limit * gen.pmax
+            dispatch.scheduled_p[e, g] = limit * gen.pmax
+
+
+@njit(cache=True)
+def _room(tables, g, setpoint):  # pragma: no cover
+    """How far a generator can move down and up in one step."""
+    gen = tables.gen[g]
+    return max(gen.pmin - setpoint, -gen.ramp_down), min(gen.pmax - setpoint, gen.ramp_up)
+
+
+@njit(cache=True)
+def _limit(tables, e, rise, setpoint, storage_before, curtailed_before, dispatch):  # pragma: no cover
+    """Scales curtailment and storage back to what the generators can follow.
+
+    Excess is shared in proportion to what each asks of the generators; if one helps, only the other is reduced. Neither
+    is reversed beyond what the step asked for.
+    """
+    by_storage = dispatch.storage_power[e].sum() - storage_before
+    by_curtailment = dispatch.curtailed[e] - curtailed_before
+    down = up = moved = 0.0
+    for g in range(len(tables.gen)):
+        if not tables.gen[g].renewable:
+            lo, hi = _room(tables, g, setpoint[g])
+            down += lo
+            up += hi
+            moved += rise[g]
+    total = moved + by_storage + by_curtailment
+    excess = 0.0
+    if total > up - TOLERANCE_MW:
+        excess = total - (up - TOLERANCE_MW)
+    elif total < down + TOLERANCE_MW:
+        excess = total - (down + TOLERANCE_MW)
+    if excess == 0.0:
+        return
+    sign = 1.0 if excess > 0 else -1.0
+    storage_part, curtail_part = max(sign * by_storage, 0.0), max(sign * by_curtailment, 0.0)
+    parts = storage_part + curtail_part
+    if parts <= 0.0:
+        return
+    excess = min(abs(excess), parts)
+    _reduce_curtailment(tables, e, sign * excess * curtail_part / parts, dispatch)
+    _reduce_storage(tables, e, sign * excess * storage_part / parts, dispatch)
+
+
+@njit(cache=True)
+def _reduce_curtailment(tables, e, amount, dispatch):  # pragma: no cover
+    """Takes back ``amount`` MW of curtailment, pro rata; negative keeps more curtailed than asked (slow release)."""
+    if amount == 0.0:
+        return
+    spare = 0.0
+    for g in range(len(tables.gen)):
+        spare += _spare(tables.gen[g], e, g, amount, dispatch)
+    if spare <= 0.0:
+        return
+    for g in range(len(tables.gen)):
+        moved = min(abs(amount), spare) * _spare(tables.gen[g], e, g, amount, dispatch) / spare
+        if moved == 0.0:
+            continue
+        moved = moved if amount > 0 else -moved
+        dispatch.scheduled_p[e, g] += moved
+        dispatch.curtailed[e] -= moved
+        dispatch.curtailment_limit_effective[e, g] = dispatch.scheduled_p[e, g] / tables.gen[g].pmax
+
+
+@njit(cache=True)
+def _spare(gen, e, g, amount, dispatch):  # pragma: no cover
+    """MW by which a renewable generator can serve ``_reduce_curtailment``."""
+    if not gen.renewable:
+        return 0.0
+    if amount > 0:
+        return dispatch.p_before_curtail[e, g] - dispatch.scheduled_p[e, g]
+    return dispatch.scheduled_p[e, g]
+
+
+@njit(cache=True)
+def _reduce_storage(tables, e, amount, dispatch):  # pragma: no cover
+    """Takes ``amount`` MW (signed) off the storages' power, pro rata of those that work in that direction."""
+    if amount == 0.0:
+        return
+    hours = tables.rules[0].hours_per_step
+    working = 0.0
+    for s in range(len(tables.storage)):
+        power = dispatch.storage_power[e, s]
+        working += abs(power) if power * amount > 0 else 0.0
+    if working <= 0.0:
+        return
+    for s in range(len(tables.storage)):
+        power = dispatch.storage_power[e, s]
+        if power * amount <= 0:
+            continue
+        taken = min(abs(amount), working) * power / working
+        unit = tables.storage[s]
+        dispatch.storage_power[e, s] -= taken
+        dispatch.storage_charge[e, s] -= taken * hours * (unit.charging if power > 0 else 1 / unit.discharging)
+
+
+@njit(cache=True)
+def _redispatch(tables, e, rise, setpoint, needed, dispatch):  # pragma: no cover
+    """Moves ``dispatch.actual`` towards its target while the generators give ``needed`` MW more than before."""
+    actual, target = dispatch.actual[e], dispatch.target[e]
+    idle = abs(actual.sum()) < TOLERANCE_MW and abs(needed) < TOLERANCE_MW
+    if idle and np.abs(actual - target).max() < TOLERANCE_MW:
+        dispatch.setpoint[e] = dispatch.scheduled_p[e] + actual
+        return True
+    n_gen = len(actual)
+    taking_part = np.zeros(n_gen, np.bool_)
+    for g in range(n_gen):
+        moving = dispatch.scheduled_p[e, g] > 0 or abs(actual[g]) >= 1e-7 or target[g] != actual[g]
+        taking_part[g] = not tables.gen[g].renewable and moving
+    feasible = _can_follow(tables, rise, setpoint, needed, taking_part)
+    if not feasible and tables.rules[0].can_switch_off:
+        taking_part[:] = ~tables.gen.renewable
+        feasible = _can_follow(tables, rise, setpoint, needed, taking_part)
+    if feasible:
+        feasible = _balance(tables, e, rise, needed, taking_part, dispatch)
+    dispatch.setpoint[e] = dispatch.scheduled_p[e] + dispatch.actual[e]
+    return feasible
+
+
+@njit(cache=True)
+def _can_follow(tables, rise, setpoint, needed, taking_part):  # pragma: no cover
+    down = up = 0.0
+    moved = needed
+    for g in range(len(taking_part)):
+        if taking_part[g]:
+            lo, hi = _room(tables, g, setpoint[g])
+            down += lo
+            up += hi
+            moved += rise[g]
+    return down <= moved <= up
+
+
+@njit(cache=True)
+def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cover
+    """Solves the redispatch exactly; x is the change of the actual dispatch.
+
+    Generators with a target come first: minimise sum w (x - gap)^2 within bounds, w ~ 1 / (ramp_up + ramp_down), as far
+    as the others can make up for it. The others then take the rest, as near as bounds allow to a split in proportion to
+    their ramps. Without any target, all are pulled back to zero by the first rule. Grid2Op's objective leaves the
+    second choice to its optimiser's starting point; this is where that ends when no bound is in the way.
+    """
+    actual, scheduled = dispatch.actual[e], dispatch.scheduled_p[e]
+    n_gen = len(actual)
+    lo, hi, gap, agility = np.zeros(n_gen), np.zeros(n_gen), np.zeros(n_gen), np.zeros(n_gen)
+    leads = taking_part & dispatch.modified[e]
+    if not leads.any():
+        leads = taking_part.copy()
+    rests = taking_part & ~leads
+    for g in range(n_gen):
+        gen = tables.gen[g]
+        if not taking_part[g]:
+            continue
+        lo[g] = max(gen.pmin - scheduled[g] - actual[g], -gen.ramp_down - rise[g]) - BOUND_SLACK_MW
+        hi[g] = min(gen.pmax - scheduled[g] - actual[g], gen.ramp_up - rise[g]) + BOUND_SLACK_MW
+        if lo[g] > hi[g] + TOLERANCE_MW:
+            return False
+        hi[g] = max(lo[g], hi[g])
+        gap[g] = dispatch.target[e, g] - actual[g]
+        agility[g] = gen.ramp_up + gen.ramp_down + 1e-4
+    if not lo.sum() - TOLERANCE_MW <= needed <= hi.sum() + TOLERANCE_MW:
+        return False
+    wanted = np.minimum(np.maximum(gap[leads], lo[leads]), hi[leads]).sum()
+    lead_total = min(max(wanted, needed - hi[rests].sum()), needed - lo[rests].sum())
+    _fill(lo, hi, gap, agility, leads, lead_total, actual)
+    centre = np.zeros(n_gen)
+    if rests.any():
+        centre = (needed - gap[leads].sum()) * agility / agility[rests].sum()
+        _fill(lo, hi, centre, np.ones(n_gen), rests, needed - lead_total, actual)
+    return True
+
+
+@njit(cache=True)
+def _fill(lo, hi, centre, slope, chosen, total, actual):  # pragma: no cover
+    """Adds x = clip(centre + level * slope, lo, hi) of the chosen to ``actual``, with the level at which x sums to total.
+
+    The sum grows with the level and is linear between bounds: Newton's steps kept inside a shrinking bracket end on it.
+    """
+    low, high = -1e9, 1e9
+    level = 0.0
+    for _ in range(200):
+        reached = free = 0.0
+        for g in range(len(lo)):
+            if chosen[g]:
+                x = centre[g] + level * slope[g]
+                reached += min(max(x, lo[g]), hi[g])
+                free += slope[g] if lo[g] < x < hi[g] else 0.0
+        if abs(reached - total) < 1e-10:
+            break
+        if reached < total:
+            low = level
+        else:
+            high = level
+        step = level + (total - reached) / free if free > 0 else np.inf
+        level = step if low < step < high else 0.5 * (low + high)
+    for g in range(len(lo)):
+        if chosen[g]:
+            actual[g] += min(max(centre[g] + level * slope[g], lo[g]), hi[g])

@@ -1,0 +1,186 @@
+"""What is allowed: the judge of actions and attacks, action masks, and the clock of cooldowns and overflow counters.
+
+The rules are Grid2Op's (its default rule set), asked of each zone by itself: quotas, cooldowns and contradictions count
+per zone, and a refused action leaves that zone doing nothing while the others go ahead.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from marlgrid.model.system import System
+from marlgrid.simulation.action import Action, Attack, Commands
+from marlgrid.simulation.judge import Reason, blank, judge, seen_by_judge, wipe
+from marlgrid.simulation.state import AttackState, Counters, State
+
+
+class Ruling(NamedTuple):
+    """What became of the asked actions and attack."""
+
+    reason: np.ndarray
+    """(n_env, n_zone) int8 ``Reason``."""
+    accepted: np.ndarray
+    """(n_env, n_zone) bool."""
+    attack_refused: np.ndarray
+    """(n_env,) bool: an attack was asked for and refused."""
+    attacked: np.ndarray
+    """(n_env, n_line) int32 steps under attack, this one included; 0 when not attacked."""
+    line_impacted: np.ndarray
+    """(n_env, n_line) bool: an accepted action touched the status."""
+    sub_impacted: np.ndarray
+    """(n_env, n_sub) bool: an accepted action touched the busbars."""
+
+
+def enforce(system: System, state: State, action: Action, attack: Attack) -> Ruling:
+    """Judges each zone's action, and the attack, on the state that both saw."""
+    n_env, n_zone = action.first.shape
+    reason = np.zeros((n_env, n_zone), dtype=np.int8)
+    line_impacted = np.zeros((n_env, system.grid.n_line), dtype=np.bool_)
+    sub_impacted = np.zeros((n_env, system.grid.n_sub), dtype=np.bool_)
+    _judge_all(
+        system.tables, action.commands, action.first, action.last, seen_by_judge(state), reason, line_impacted, sub_impacted
+    )
+    attacked, refused = _judge_attack(
+        system.tables,
+        attack.duration,
+        state.topology.topo_vect,
+        state.attack.remaining,
+        state.attack.cooldown,
+        state.attack.budget,
+    )
+    return Ruling(reason, reason == Reason.ACCEPTED, refused, attacked, line_impacted, sub_impacted)
+
+
+def legal(system: System, state: State, commands: Commands, start: np.ndarray, zone: np.ndarray) -> np.ndarray:
+    """(n_env, n_action) bool: would ``enforce`` accept commands ``start[a]`` to ``start[a + 1]`` from ``zone[a]``?"""
+    allowed = np.empty((state.n_env, len(zone)), dtype=np.bool_)
+    _judge_table(system.tables, commands, start, zone, seen_by_judge(state), system.grid.n_sub, allowed)
+    return allowed
+
+
+def attack_allowed(system: System, state: State) -> np.ndarray:
+    """(n_env, n_line) bool: may an attack of the longest duration start on this line now?"""
+    rules = system.attack
+    budget = state.attack.budget + rules.budget_per_step - state.attack.remaining.sum(axis=1)
+    ready = (state.attack.cooldown == 0) & (budget >= rules.max_duration)
+    connected = state.topology.topo_vect[:, system.grid.line_or_pos_topo_vect] > 0
+    return system.attackable & connected & (state.attack.remaining == 0) & ready[:, None]
+
+
+def tick(system: System, state: State, ruling: Ruling) -> State:
+    """Advances cooldowns, overflow counters and the opponent's account by one step.
+
+    Writes: counters, attack. Order and off-by-ones: Grid2Op's (own action, protection trip, attack, outage).
+    """
+    counters, attack = state.counters, state.attack
+    line, sub, overflow, engaged = (array.copy() for array in counters)
+    remaining, cooldown, budget, starts = (array.copy() for array in attack)
+    _tick(
+        system.tables,
+        ruling.attacked,
+        ruling.line_impacted,
+        ruling.sub_impacted,
+        state.disc_lines,
+        state.rho,
+        state.injections.time_next_maintenance,
+        state.injections.duration_next_maintenance,
+        state.injections.hazard_duration,
+        (line, sub, overflow, engaged),
+        (remaining, cooldown, budget, starts),
+    )
+    return state._replace(
+        counters=Counters(line, sub, overflow, engaged), attack=AttackState(remaining, cooldown, budget, starts)
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+@njit(cache=True)
+def _judge_all(tables, commands, first, last, seen, reason, line_impacted, sub_impacted):  # pragma: no cover
+    n_env, n_zone = first.shape
+    asked = blank(len(tables.line), len(tables.place), sub_impacted.shape[1])
+    for e in range(n_env):
+        for z in range(n_zone):
+            if first[e, z] == last[e, z]:
+                continue
+            verdict = judge(tables, commands, first[e, z], last[e, z], z, e, seen, asked)
+            reason[e, z] = verdict
+            wipe(tables, commands, first[e, z], last[e, z], asked, verdict == 0, line_impacted[e], sub_impacted[e])
+
+
+@njit(cache=True)
+def _judge_table(tables, commands, start, zone, seen, n_sub, allowed):  # pragma: no cover
+    asked = blank(len(tables.line), len(tables.place), n_sub)
+    nowhere = np.zeros(0, dtype=np.bool_)
+    for e in range(allowed.shape[0]):
+        for a in range(len(zone)):
+            verdict = judge(tables, commands, start[a], start[a + 1], zone[a], e, seen, asked)
+            allowed[e, a] = verdict == 0
+            wipe(tables, commands, start[a], start[a + 1], asked, False, nowhere, nowhere)
+
+
+@njit(cache=True)
+def _judge_attack(tables, duration, topo_vect, remaining, cooldown, budget):  # pragma: no cover
+    """Attacks in force (remaining steps, this one included), and whether a new one was refused."""
+    rules = tables.rules[0]
+    attacked = remaining.copy()
+    refused = np.zeros(len(cooldown), dtype=np.bool_)
+    for e in range(duration.shape[0]):
+        cost = 0
+        fair = cooldown[e] == 0
+        asked = False
+        for l in range(duration.shape[1]):
+            cost += remaining[e, l]
+            if duration[e, l] == 0:
+                continue
+            asked = True
+            cost += duration[e, l]
+            connected = topo_vect[e, tables.line[l].or_pos] > 0
+            free = tables.line[l].attackable and connected and remaining[e, l] == 0
+            fair = fair and free and 0 < duration[e, l] <= rules.attack_max_duration
+        if not asked:
+            continue
+        if fair and cost <= budget[e] + rules.attack_budget_per_step:
+            for l in range(duration.shape[1]):
+                attacked[e, l] = max(attacked[e, l], duration[e, l])
+        else:
+            refused[e] = True
+    return attacked, refused
+
+
+@njit(cache=True)
+def _tick(  # pragma: no cover
+    tables, attacked, line_impacted, sub_impacted, tripped, rho, maintenance, maintenance_left, hazard, counters, attack
+):
+    rules = tables.rules[0]
+    cooldown_line, cooldown_sub, overflow, engaged = counters
+    remaining, attack_cooldown, budget, starts = attack
+    for e in range(len(budget)):
+        cost = 0
+        started = False
+        for l in range(attacked.shape[1]):
+            started = started or attacked[e, l] > remaining[e, l]
+            cost += attacked[e, l] > 0
+            remaining[e, l] = max(attacked[e, l] - 1, 0)
+            left = max(max(cooldown_line[e, l], attacked[e, l]) - 1, 0)
+            if tripped[e, l] >= 0:
+                left = rules.reconnection
+            if maintenance[e, l] == 0:
+                left = max(left, maintenance_left[e, l])
+            left = max(left, hazard[e, l])
+            if line_impacted[e, l]:
+                left = max(left, rules.cooldown_line)
+            cooldown_line[e, l] = left
+            overflow[e, l] = overflow[e, l] + 1 if rho[e, l] > 1.0 else 0
+            engaged[e, l] = engaged[e, l] + 1 if rho[e, l] > rules.soft else 0
+        for s in range(cooldown_sub.shape[1]):
+            cooldown_sub[e, s] = max(cooldown_sub[e, s] - 1, 0)
+            if sub_impacted[e, s]:
+                cooldown_sub[e, s] = max(cooldown_sub[e, s], rules.cooldown_sub)
+        budget[e] += rules.attack_budget_per_step - cost
+        attack_cooldown[e] = max(attack_cooldown[e] - 1, 0)
+        if started:
+            attack_cooldown[e] = max(rules.attack_cooldown - 1, 0)
+            starts[e] += 1

@@ -1,0 +1,160 @@
+"""The decision process: how an episode starts, and one step of it, as the list of its stages."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from marlgrid.model.system import System
+from marlgrid.model.time_series import Injections, TimeSeries
+from marlgrid.powerflow.base import PowerFlow, zero_flow
+from marlgrid.simulation import dispatch, protections, rules, topology
+from marlgrid.simulation.action import Action, Attack, do_nothing
+from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.rules import Ruling
+from marlgrid.simulation.state import AttackState, Counters, Dispatch, Outcome, State, Topology, put, take
+
+
+def step(
+    system: System, solver: PowerFlow, series: TimeSeries, state: State, action: Action, attack: Attack
+) -> tuple[State, Ruling]:
+    """The next state and what became of action and attack. Episodes that are over stay as they are."""
+    running = state.running
+    if running.all():
+        return advance(system, solver, state, series.at(state.scenario, state.t + 1), action, attack)
+    rows = np.flatnonzero(running)
+    ruling = _no_ruling(system, state)
+    if len(rows) == 0:
+        return state, ruling
+    part = take(state, rows)
+    some = Action(action.commands, action.first[rows], action.last[rows])
+    injections = series.at(part.scenario, part.t + 1)
+    after, some_ruling = advance(system, solver, part, injections, some, Attack(attack.duration[rows]))
+    for whole, new in zip(ruling, some_ruling, strict=True):
+        whole[rows] = new
+    return put(state, rows, after), ruling
+
+
+def advance(
+    system: System, solver: PowerFlow, state: State, injections: Injections, action: Action, attack: Attack
+) -> tuple[State, Ruling]:
+    """One step of a batch of running episodes under given injections."""
+    ruling = rules.enforce(system, state, action, attack)
+    state = state._replace(injections=injections, t=state.t + 1)
+    state = topology.switch(system, state, action, ruling, injections)
+    state = dispatch.schedule(system, state, action, ruling, injections)
+    state = protections.solve(system, solver, state)
+    state = topology.settle(system, state)
+    state = rules.tick(system, state, ruling)
+    return _end(state), _charge(state, action, ruling)
+
+
+def initial(
+    system: System,
+    solver: PowerFlow,
+    series: TimeSeries,
+    seed: np.ndarray,
+    scenario: np.ndarray,
+    t_start: np.ndarray,
+    t_end: np.ndarray,
+) -> State:
+    """The first states: row ``t_start`` of each scenario on the grid's start topology, all counters zero.
+
+    Lines in maintenance are out; only the hard threshold trips lines, and what tripped may be reconnected at once.
+    """
+    seed, scenario = np.asarray(seed, dtype=np.int64), np.asarray(scenario, dtype=np.int64)
+    t_start, t_end = np.asarray(t_start, dtype=np.int32), np.asarray(t_end, dtype=np.int32)
+    injections = series.at(scenario, t_start)
+    state = _blank(system, injections, seed, scenario, t_start, t_end)
+    nothing = do_nothing(len(seed), system.n_zone)
+    ruling = _no_ruling(system, state)
+    state = topology.switch(system, state, nothing, ruling, injections)
+    state = dispatch.schedule(system, state, nothing, ruling, injections)
+    state = protections.solve(system, solver, state, at_reset=True)
+    return topology.settle(system, state)
+
+
+def _blank(
+    system: System,
+    injections: Injections,
+    seed: np.ndarray,
+    scenario: np.ndarray,
+    t_start: np.ndarray,
+    t_end: np.ndarray,
+) -> State:
+    """A state before its first power flow."""
+    grid, n_env = system.grid, len(seed)
+
+    def zeros(n: int, dtype: type = np.float64) -> np.ndarray:
+        return np.zeros((n_env, n), dtype=dtype)
+
+    start = np.broadcast_to(grid.start_topo_vect, (n_env, grid.dim_topo)).copy()
+    charge = system.parameters.init_storage_capacity * grid.storage_emax
+    if system.parameters.activate_storage_loss:
+        # the first schedule takes one step's losses, so the first observation shows exactly the initial charge
+        charge = charge + grid.storage_loss * system.delta_time / 60
+    return State(
+        seed=seed,
+        scenario=scenario,
+        t=t_start.copy(),
+        t_start=t_start,
+        t_end=t_end,
+        outcome=np.full(n_env, Outcome.RUNNING, dtype=np.int8),
+        injections=injections,
+        topology=Topology(start, np.maximum(start, 1), np.ones((n_env, grid.n_shunt), dtype=np.int32)),
+        counters=Counters(
+            zeros(grid.n_line, np.int32),
+            zeros(grid.n_sub, np.int32),
+            zeros(grid.n_line, np.int32),
+            zeros(grid.n_line, np.int32),
+        ),
+        dispatch=Dispatch(
+            target=zeros(grid.n_gen),
+            modified=zeros(grid.n_gen, np.bool_),
+            actual=zeros(grid.n_gen),
+            scheduled_p=injections.gen_p.astype(np.float64),
+            setpoint=injections.gen_p.astype(np.float64),
+            p_before_curtail=zeros(grid.n_gen),
+            curtailment_limit=np.ones((n_env, grid.n_gen)),
+            curtailment_limit_effective=np.ones((n_env, grid.n_gen)),
+            curtailed=np.zeros(n_env),
+            storage_charge=np.broadcast_to(charge, (n_env, grid.n_storage)).astype(np.float64),
+            storage_power_target=zeros(grid.n_storage),
+            storage_power=zeros(grid.n_storage),
+        ),
+        attack=AttackState(
+            remaining=zeros(grid.n_line, np.int32),
+            cooldown=np.zeros(n_env, dtype=np.int32),
+            budget=np.full(n_env, system.attack.initial_budget),
+            starts=np.zeros(n_env, dtype=np.int32),
+        ),
+        flow=zero_flow(n_env, grid.n_line, grid.n_gen, grid.n_load, grid.n_storage, grid.n_shunt, grid.n_bus),
+        disc_lines=np.full((n_env, grid.n_line), -1, dtype=np.int32),
+        rho=zeros(grid.n_line),
+    )
+
+
+def _no_ruling(system: System, state: State) -> Ruling:
+    """Nobody asked for anything; attacks go on."""
+    n_env, grid = state.n_env, system.grid
+    return Ruling(
+        reason=np.zeros((n_env, system.n_zone), dtype=np.int8),
+        accepted=np.ones((n_env, system.n_zone), dtype=np.bool_),
+        attack_refused=np.zeros(n_env, dtype=np.bool_),
+        attacked=state.attack.remaining.copy(),
+        line_impacted=np.zeros((n_env, grid.n_line), dtype=np.bool_),
+        sub_impacted=np.zeros((n_env, grid.n_sub), dtype=np.bool_),
+    )
+
+
+def _end(state: State) -> State:
+    """Ends the episodes that reached their time limit."""
+    over = state.running & (state.t >= state.t_end)
+    return state._replace(outcome=np.where(over, np.int8(Outcome.TIME_LIMIT), state.outcome)) if over.any() else state
+
+
+def _charge(state: State, action: Action, ruling: Ruling) -> Ruling:
+    """Blames an infeasible dispatch on the zones that asked for dispatch in this step."""
+    if not (state.outcome == Outcome.DISPATCH_INFEASIBLE).any():
+        return ruling
+    charged = dispatch.asked(action, ruling) & (state.outcome == Outcome.DISPATCH_INFEASIBLE)[:, None]
+    return ruling._replace(reason=np.where(charged, np.int8(Reason.DISPATCH_INFEASIBLE), ruling.reason))
