@@ -52,7 +52,7 @@ def islanded(system: System, topo_vect: np.ndarray) -> np.ndarray:
         system.tables.line,
         system.tables.place,
         topo_vect,
-        system.tables.gen[system.grid.slack_gen].pos,
+        system.grid.gen_pos_topo_vect[system.grid.slack_gen],
         system.grid.n_sub,
         system.grid.n_busbar,
     )

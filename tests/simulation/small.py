@@ -19,6 +19,8 @@ from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections
 from marlgrid.model.zones import Zones
 from marlgrid.powerflow.base import Flow, PowerFlowInput, zero_flow
+from marlgrid.simulation.action import Action, Commands, Kind, joint, no_attack
+from marlgrid.simulation.step import initial, step
 
 
 def small_grid(**changes) -> Grid:
@@ -146,3 +148,32 @@ class GivenCurrents:
         amps = np.tile(self.current, (n_env, 1))
         amps[:, 2] += self.extra * (~connected).sum(axis=1)
         return flow._replace(converged=rows.copy(), a_or=np.where(connected & rows[:, None], amps, 0.0))
+
+
+def start(system: System, solver=None, series=None, n_env: int = 1, steps: int = 50):
+    """The first state of ``n_env`` equal episodes."""
+    solver, series = solver or GivenCurrents(system), series or StillSeries(system)
+    zeros = np.zeros(n_env, dtype=np.int64)
+    return initial(system, solver, series, zeros, zeros, zeros, zeros + steps)
+
+
+def commands(*asked: tuple[Kind, int, float]) -> Commands:
+    """Commands written as (kind, element, value)."""
+    kind, index, value = zip(*asked, strict=True) if asked else ((), (), ())
+    return Commands(np.array(kind, dtype=np.int8), np.array(index, dtype=np.int32), np.array(value, dtype=float))
+
+
+def asks(zone: int, *asked: tuple[Kind, int, float]) -> Action:
+    """One zone's commands, the other zone at rest."""
+    return joint([[commands(*asked) if z == zone else commands() for z in range(2)]])
+
+
+def play(system: System, state, *actions: Action, solver=None, series=None, attack=None):
+    """The states after each action, and the last ruling."""
+    solver, series = solver or GivenCurrents(system), series or StillSeries(system)
+    states, ruling = [state], None
+    for action in actions:
+        state, ruling = step(system, solver, series, state, action, attack or no_attack(1, 4))
+        states.append(state)
+        attack = None
+    return states, ruling
