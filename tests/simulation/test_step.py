@@ -30,11 +30,11 @@ def assert_equal(one, other):
 
 def random_action(rng, n_env):
     """Legal and illegal commands alike."""
-    kinds = [(Kind.SET_LINE_STATUS, 4), (Kind.CHANGE_BUS, 14), (Kind.REDISPATCH, 2), (Kind.SET_STORAGE, 1)]
+    kinds = [(Kind.SET_LINE_STATUS, 4), (Kind.SET_BUS, 14), (Kind.REDISPATCH, 2), (Kind.SET_STORAGE, 1)]
 
     def one():
         kind, n = kinds[rng.integers(len(kinds))]
-        value = rng.choice([-1.0, 1.0]) if kind == Kind.SET_LINE_STATUS else rng.uniform(-6, 6)
+        value = rng.choice([-1.0, 1.0]) if kind <= Kind.SET_BUS else rng.uniform(-6, 6)
         return commands((kind, int(rng.integers(n)), value))
 
     return joint([[one(), one()] for _ in range(n_env)])
