@@ -30,6 +30,11 @@ def normal(seed: np.ndarray, t: np.ndarray, stream: int, n: int) -> np.ndarray:
     return _normal(*_counters(seed, t), np.int64(stream), n)
 
 
+def normal_sum(seed: np.ndarray, t: np.ndarray, stream: int, n: int, length: int) -> np.ndarray:
+    """(n_env, n) sum of the ``normal`` draws at t + 1, ..., t + length: the news between two steps of a random walk."""
+    return _normal_sum(*_counters(seed, t), np.int64(stream), n, length)
+
+
 def _counters(seed: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both counters as (n_env,) int64, a single number repeated as often as the other needs."""
     if _ready(seed) and _ready(t) and len(seed) == len(t):
@@ -92,3 +97,11 @@ def _normal(seed, t, stream, n):
             if k + 1 < n:
                 drawn[env, k + 1] = radius * math.sin(angle)
     return drawn
+
+
+@njit(cache=True)
+def _normal_sum(seed, t, stream, n, length):
+    total = np.zeros((len(seed), n))
+    for later in range(1, length + 1):
+        total += _normal(seed, t + later, stream, n)
+    return total

@@ -1,0 +1,138 @@
+"""Scenarios in packed arrays, the most recent ones kept, and one gather of rows for a whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+
+from marlgrid.model.time_series import Injections, ScenarioArrays
+
+MAX_BYTES = 512 * 2**20
+
+
+class ScenarioCache:
+    """Loads a scenario when one of its rows is first asked for, and keeps as many as fit into ``max_bytes``.
+
+    Rows come out as fresh float64 (int32 for outages) arrays, each contiguous: nothing that a caller holds changes
+    when a scenario is dropped. If one batch asks for more scenarios than fit, the cache grows to hold them all.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[int], ScenarioArrays],
+        n_load: int,
+        n_gen: int,
+        n_line: int,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._load = load
+        self._n_load, self._n_gen, self._n_line = n_load, n_gen, n_line
+        self._max_bytes = max_bytes
+        self._clear()
+
+    def _clear(self) -> None:
+        self._slot: dict[int, int] = {}
+        self._used: list[int] = []
+        self._clock = 0
+        self._length = np.zeros(0, dtype=np.int32)
+        self._values = np.zeros((0, 0, 2 * self._n_load + 2 * self._n_gen), dtype=np.float32)
+        self._outages = np.zeros((0, 0, 3 * self._n_line), dtype=np.int32)
+
+    def __getstate__(self) -> dict:
+        """What another process needs: the scenarios are loaded there again."""
+        return {name: self.__dict__[name] for name in ("_load", "_n_load", "_n_gen", "_n_line", "_max_bytes")}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._clear()
+
+    def scenario(self, number: int) -> ScenarioArrays:
+        """All rows of a scenario, read anew."""
+        return self._load(number)
+
+    def rows(self, scenario: np.ndarray, t: np.ndarray) -> Injections:
+        """Rows ``t`` (n_env,) of ``scenario`` (n_env,); a row past the end is the last one."""
+        slot = self._slots(scenario)
+        gathered = _gather(self._values, self._outages, self._length, slot, t, self._n_load, self._n_gen)
+        return Injections(*gathered)
+
+    # ------------------------------------------------------------------ slots
+    def _slots(self, scenario: np.ndarray) -> np.ndarray:
+        """(n_env,) int32: where each scenario is kept, loaded if need be."""
+        self._clock += 1
+        found = np.empty(len(scenario), dtype=np.int32)
+        for env, number in enumerate(scenario.tolist()):
+            slot = self._slot.get(number)
+            if slot is None:
+                slot = self._keep(number, self._load(number))
+            self._used[slot] = self._clock
+            found[env] = slot
+        return found
+
+    def _keep(self, number: int, arrays: ScenarioArrays) -> int:
+        """Puts a scenario into a free slot, the least recently used one, or a new one."""
+        n_row = len(arrays.values)
+        if n_row > self._values.shape[1]:
+            self._resize(max(len(self._used), 1), n_row)
+        slot = self._free_slot()
+        self._values[slot, :n_row] = arrays.values
+        self._outages[slot, :n_row] = arrays.outages
+        self._length[slot] = n_row
+        self._slot[number] = slot
+        return slot
+
+    def _free_slot(self) -> int:
+        n_kept, n_slot = len(self._used), len(self._values)
+        if n_kept < n_slot:
+            self._used.append(self._clock)
+            return n_kept
+        slot_bytes = self._values[0].nbytes + self._outages[0].nbytes
+        oldest = min(range(n_kept), key=self._used.__getitem__)
+        # A slot used by the batch that is being served must stay.
+        if (n_slot + 1) * slot_bytes <= self._max_bytes or self._used[oldest] == self._clock:
+            fitting = max(n_slot + 1, self._max_bytes // slot_bytes)
+            self._resize(min(2 * n_slot, fitting) if self._used[oldest] != self._clock else 2 * n_slot)
+            return self._free_slot()
+        forgotten = next(number for number, slot in self._slot.items() if slot == oldest)
+        del self._slot[forgotten]
+        return oldest
+
+    def _resize(self, n_slot: int, n_row: int | None = None) -> None:
+        kept, old_rows = self._values.shape[:2]
+        n_row = old_rows if n_row is None else n_row
+        for name in ("_values", "_outages"):
+            old = getattr(self, name)
+            new = np.zeros((n_slot, n_row, old.shape[2]), dtype=old.dtype)
+            new[:kept, :old_rows] = old
+            setattr(self, name, new)
+        self._length = np.concatenate([self._length, np.zeros(n_slot - kept, dtype=np.int32)])
+
+
+@njit(cache=True)
+def _gather(values, outages, length, slot, t, n_load, n_gen):
+    """The fields of ``Injections`` for each (slot, t)."""
+    n_env = len(slot)
+    n_line = outages.shape[2] // 3
+    load_p = np.empty((n_env, n_load))
+    load_q = np.empty((n_env, n_load))
+    gen_p = np.empty((n_env, n_gen))
+    gen_v = np.empty((n_env, n_gen))
+    time_next = np.empty((n_env, n_line), dtype=np.int32)
+    duration = np.empty((n_env, n_line), dtype=np.int32)
+    hazard = np.empty((n_env, n_line), dtype=np.int32)
+    for env in range(n_env):
+        row = max(0, min(t[env], length[slot[env]] - 1))
+        value, outage = values[slot[env], row], outages[slot[env], row]
+        for load in range(n_load):
+            load_p[env, load] = value[load]
+            load_q[env, load] = value[n_load + load]
+        for gen in range(n_gen):
+            gen_p[env, gen] = value[2 * n_load + gen]
+            gen_v[env, gen] = value[2 * n_load + n_gen + gen]
+        for line in range(n_line):
+            time_next[env, line] = outage[line]
+            duration[env, line] = outage[n_line + line]
+            hazard[env, line] = outage[2 * n_line + line]
+    return load_p, load_q, gen_p, gen_v, time_next, duration, hazard
