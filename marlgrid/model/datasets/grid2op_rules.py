@@ -1,0 +1,164 @@
+"""The rules of a Grid2Op folder: its parameters by difficulty, and what its opponent may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from marlgrid.model.datasets.grid2op_chronics import read_json
+from marlgrid.model.datasets.grid2op_config import Config
+from marlgrid.model.grid import Grid
+from marlgrid.model.parameters import AttackRules, Parameters
+
+OLD_NAMES = {
+    "nb_timestep_powerflow_allowed": "nb_timestep_overflow_allowed",
+    "nb_timestep_line_status_remodif": "nb_timestep_cooldown_line",
+    "nb_timestep_topology_remodif": "nb_timestep_cooldown_sub",
+}
+"""Names of older Grid2Op versions."""
+WITHOUT_EFFECT = (
+    "forecast_dc",
+    "alarm_best_time",
+    "alarm_window_size",
+    "alert_time_window",
+    "max_simulate_per_step",
+    "max_simulate_per_episode",
+    "ignore_initial_state_time_serie",
+)
+"""Parameters of Grid2Op that are no rule of the grid here."""
+FIXED = {"env_does_redispatching": True, "stop_ep_if_gen_break_constraints": False}
+"""Parameters of which only Grid2Op's default is implemented."""
+TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+def read_parameters(folder: Path, difficulty: str | None) -> Parameters:
+    """Parameters of a difficulty level, by Grid2Op's rule.
+
+    The levels of ``difficulty_levels.json`` come first: the one asked for, else "competition", else the largest
+    number. Without that file ``parameters.json`` counts, and without either the defaults. ``None`` and "default"
+    leave the choice to the folder.
+    """
+    path = folder / "difficulty_levels.json"
+    asked = None if difficulty in (None, "default") else str(difficulty)
+    if path.is_file():
+        levels = read_json(path)
+        name = asked if asked is not None else _hardest(path, levels)
+        if name not in levels:
+            raise ValueError(f"unknown difficulty {difficulty!r} of {folder.name}; choose from {sorted(levels)}")
+        return _parameters(path, levels[name])
+    if asked is not None:
+        raise ValueError(
+            f"difficulty {difficulty!r} of {folder.name}: {path} does not exist, so there are no levels to choose "
+            f"from; leave it out, or give parameters"
+        )
+    path = folder / "parameters.json"
+    return _parameters(path, read_json(path)) if path.is_file() else Parameters()
+
+
+def _hardest(path: Path, levels: Mapping[str, Any]) -> str:
+    if "competition" in levels:
+        return "competition"
+    numbered = [name for name in levels if name.lstrip("-").isdigit()]
+    if not numbered:
+        raise ValueError(f"{path} has neither 'competition' nor a numbered level, only {sorted(levels)}; ask for one")
+    return max(numbered, key=int)
+
+
+def _parameters(path: Path, entries: Any) -> Parameters:
+    if not isinstance(entries, Mapping):
+        raise ValueError(f"{path} must hold parameters by name, got {entries!r}")
+    changes: dict[str, Any] = {}
+    # Where a file has both names of a parameter, the newer one counts.
+    for key, value in sorted(entries.items(), key=lambda entry: entry[0].lower() not in OLD_NAMES):
+        name = OLD_NAMES.get(key.lower(), key.lower())
+        if name in FIXED:
+            if _truth(path, key, value) is not FIXED[name]:
+                raise ValueError(f"{path}, {key}: {value!r} is not supported; only {FIXED[name]} is")
+        elif name not in WITHOUT_EFFECT:
+            changes[name] = value
+    kinds = {field.name: field.type for field in fields(Parameters)}
+    for name, value in changes.items():
+        if kinds.get(name) == "bool":
+            changes[name] = _truth(path, name, value)
+        elif kinds.get(name) == "int" and isinstance(value, float) and value.is_integer():
+            changes[name] = int(value)
+    try:
+        return Parameters().changed(changes)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _truth(path: Path, name: str, value: Any) -> bool:
+    truth = TRUTHS.get(str(value).strip().lower())
+    if truth is None:
+        raise ValueError(f"{path}, {name}: {value!r} is neither true nor false")
+    return truth
+
+
+def read_attack_rules(path: Path, config: Config, grid: Grid) -> AttackRules:
+    """What the opponent of ``config.py`` may do.
+
+    Where the file has no opponent, every powerline (no transformer) whose loss leaves the grid in one piece may be
+    attacked, under the default terms.
+    """
+    if config.name_of("opponent_class") in (None, "BaseOpponent") or not config.values.get("kwargs_opponent"):
+        return AttackRules(lines=_safe_powerlines(grid))
+    values = {key: value for key, value in config.values.items() if value is not None}
+    lines = _flat(config.values["kwargs_opponent"].get("lines_attacked", ()))
+    unknown = [line for line in lines if line not in grid.name_line]
+    if unknown:
+        raise ValueError(f"{path}, lines_attacked: {unknown} are no lines of the grid; it has {list(grid.name_line)}")
+    try:
+        return AttackRules(
+            lines=tuple(lines),
+            max_duration=int(values.get("opponent_attack_duration", 0)),
+            cooldown=int(values.get("opponent_attack_cooldown", 99999)),
+            initial_budget=float(values.get("opponent_init_budget", 0.0)),
+            budget_per_step=float(values.get("opponent_budget_per_ts", 0.0)),
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}, opponent: {error}") from error
+
+
+def changed_attack_rules(rules: AttackRules, changes: AttackRules | Mapping[str, Any] | None) -> AttackRules:
+    """Other rules, or these with some entries changed."""
+    if changes is None:
+        return rules
+    if isinstance(changes, AttackRules):
+        return changes
+    known = {field.name for field in fields(AttackRules)}
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        raise ValueError(f"unknown attack rule(s) {unknown}; choose from {sorted(known)}")
+    return replace(rules, **changes)
+
+
+def _flat(lines: Any) -> list[str]:
+    """Names out of a list, or a list of lists (one per area)."""
+    return [name for item in lines for name in ([item] if isinstance(item, str) else _flat(item))]
+
+
+def _safe_powerlines(grid: Grid) -> tuple[str, ...]:
+    """Names of the powerlines that are no bridge."""
+    return tuple(
+        name
+        for line, name in enumerate(grid.name_line)
+        if not grid.line_is_trafo[line] and _connected_without(grid, line)
+    )
+
+
+def _connected_without(grid: Grid, line: int) -> bool:
+    """Whether all substations hang together without a line."""
+    component = list(range(grid.n_sub))
+
+    def root(sub: int) -> int:
+        while component[sub] != sub:
+            sub = component[sub]
+        return sub
+
+    for other in range(grid.n_line):
+        if other != line:
+            component[root(int(grid.line_or_to_subid[other]))] = root(int(grid.line_ex_to_subid[other]))
+    return len({root(sub) for sub in range(grid.n_sub)}) == 1
