@@ -1,0 +1,102 @@
+"""A PettingZoo parallel environment as RLlib's multi-agent environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+
+OBSERVATION = "observation"
+MASK = "action_mask"
+STATE = "state"
+
+
+class RLlibParallelEnv(MultiAgentEnv):
+    """Wraps a parallel environment whose observations are ``Dict(observation, action_mask)``.
+
+    Unlike RLlib's own PettingZoo wrapper it keeps truncation apart from termination (a time limit still bootstraps the
+    value), keeps one order of agents, and hands on ``render_mode`` and ``state()``.
+
+    Args:
+        par_env: the environment; its agents end together.
+        with_state: adds ``par_env.state()`` to every observation under ``state``, for a centralised critic.
+        act_above: agents are only asked when the highest line loading (``infos[agent]["max_rho"]``) reaches this
+            ratio; below it every agent idles (element 0 of its space), and the rewards of the idle steps are summed.
+            0 asks at every step.
+    """
+
+    def __init__(self, par_env: Any, *, with_state: bool = False, act_above: float = 0.0) -> None:
+        super().__init__()
+        self.par_env, self.with_state, self.act_above = par_env, with_state, act_above
+        self.possible_agents = list(par_env.possible_agents)
+        # RLlib's environment check wants every agent of the dicts in here, dead ones included: the list never shrinks.
+        self.agents = list(self.possible_agents)
+        self.metadata = dict(par_env.metadata)
+        self.render_mode = par_env.render_mode
+        self.action_spaces = {agent: par_env.action_space(agent) for agent in self.possible_agents}
+        self.observation_spaces = {agent: self._space(agent) for agent in self.possible_agents}
+        self.observation_space = spaces.Dict(self.observation_spaces)
+        self.action_space = spaces.Dict(self.action_spaces)
+        self._idle = {agent: idle_choice(space) for agent, space in self.action_spaces.items()} if act_above > 0 else {}
+
+    def reset(self, *, seed: int | None = None, options: Mapping | None = None) -> tuple[dict, dict]:
+        """First observations. With ``act_above`` only idling is open to the agents in a calm first step."""
+        seed = None if seed is None else int(seed)
+        observations, infos = self.par_env.reset(seed=seed, options=options)
+        return self._complete(observations, infos), infos
+
+    def step(self, action_dict: Mapping[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
+        """One decision; several steps of the environment if calm ones follow."""
+        observations, rewards, terminations, truncations, infos = self.par_env.step(dict(action_dict))
+        while self._idle and self.par_env.agents and self._calm(infos):
+            observations, more, terminations, truncations, infos = self.par_env.step(self._idle)
+            rewards = {agent: rewards[agent] + more[agent] for agent in more}
+        over = not self.par_env.agents
+        lost = over and all(terminations.values())
+        terminations = {**terminations, "__all__": lost}
+        # If every agent is flagged truncated, RLlib 2.60 takes the end for a termination; the common flag is enough.
+        truncations = {"__all__": not lost} if over else {**truncations, "__all__": False}
+        return self._complete(observations, infos), rewards, terminations, truncations, infos
+
+    def render(self) -> Any:
+        return self.par_env.render()
+
+    def close(self) -> None:
+        self.par_env.close()
+
+    def _space(self, agent: str) -> spaces.Space:
+        space = self.par_env.observation_space(agent)
+        if not isinstance(space, spaces.Dict) or not {OBSERVATION, MASK} <= space.spaces.keys():
+            raise ValueError(
+                f"observation space of {agent!r} is {space}, RLlib training needs Dict({OBSERVATION}, {MASK}): "
+                'make the environment with mask="observation" and discrete or multi-discrete actions'
+            )
+        return spaces.Dict({**space.spaces, STATE: self.par_env.state_space}) if self.with_state else space
+
+    def _complete(self, observations: dict, infos: Mapping) -> dict:
+        """Observations as RLlib gets them: with the state if asked for, and nothing but idling in calm steps."""
+        if self._idle and observations and self._calm(infos):
+            observations = {agent: {**seen, MASK: _only_idle(seen[MASK])} for agent, seen in observations.items()}
+        if self.with_state and observations:
+            state = self.par_env.state()
+            observations = {agent: {**seen, STATE: state} for agent, seen in observations.items()}
+        return observations
+
+    def _calm(self, infos: Mapping[str, Mapping]) -> bool:
+        return next(iter(infos.values()))["max_rho"] < self.act_above
+
+
+def idle_choice(space: spaces.Space) -> int | np.ndarray:
+    """Do nothing: element 0 of a discrete space, zeros of a multi-discrete one."""
+    return 0 if isinstance(space, spaces.Discrete) else np.zeros(space.shape, dtype=np.int64)
+
+
+def _only_idle(mask: Any) -> Any:
+    if isinstance(mask, tuple):
+        return tuple(_only_idle(part) for part in mask)
+    only = np.zeros_like(mask)
+    only[0] = 1
+    return only

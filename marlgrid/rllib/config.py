@@ -1,0 +1,172 @@
+"""RLlib configurations for teams of zones and their opponent: everything but the learning rate has a working default."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.appo import APPOConfig
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from marlgrid.rllib.adapter import RLlibParallelEnv
+from marlgrid.rllib.metrics import GridMetrics
+from marlgrid.rllib.modules import CentralCriticModule, MaskedAPPOModule, MaskedModule, ScriptedModule
+from marlgrid.rllib.policies import load_policies
+from marlgrid.rllib.registration import ENV_NAME, make_env
+
+OPPONENT = "opponent_"
+SHARED = "zones"
+POLICIES = ("independent", "shared")
+
+
+def ppo_config(env_config: Mapping | None = None, **settings: Any) -> PPOConfig:
+    """PPO for the environment ``marlgrid.parallel_env(**env_config)``; build it with ``.build_algo()``.
+
+    Args:
+        env_config: arguments of the environment (and those of ``make_env``).
+        **settings: those of ``team_settings``: policies, opponent, central_critic, hiddens, idle_probability...
+    """
+    return _team_config(_CheckedPPO(), MaskedModule, env_config, **settings)
+
+
+def appo_config(env_config: Mapping | None = None, **settings: Any) -> APPOConfig:
+    """The same for asynchronous PPO; it has no centralised critic."""
+    if settings.get("central_critic"):
+        raise ValueError("central_critic is for ppo_config; APPO's module has the local critic only")
+    return _team_config(_CheckedAPPO(), MaskedAPPOModule, env_config, **settings)
+
+
+def _team_config(
+    config: AlgorithmConfig,
+    module: type,
+    env_config: Mapping | None,
+    *,
+    policies: str = "independent",
+    opponent: str | Path | Callable | None = None,
+    central_critic: bool = False,
+    hiddens: Sequence[int] = (64, 64),
+    idle_probability: float = 0.0,
+    num_envs: int = 8,
+) -> Any:
+    """Environment, modules and callbacks of a configuration.
+
+    Args:
+        config: the algorithm's defaults.
+        module: class of the trained modules.
+        env_config: see ``ppo_config``.
+        policies: ``"independent"``, one per zone under the agent's name, or ``"shared"``, one called ``zones`` (zones
+            of equal spaces are needed: ``pad=True`` in env_config makes them so).
+        opponent: ``None`` leaves it to env_config; a name of a scripted attacker puts that one into the environment;
+            ``"learned"`` trains it beside the zones; a checkpoint folder freezes the one trained there; a function
+            (observation (n, n_observation), mask (n, n_action)) -> (n,) action ids plays it by a rule.
+        central_critic: critics also see ``env.state()``.
+        hiddens: sizes of the hidden layers of actor and critic.
+        idle_probability: how likely the untrained agents do nothing; 0 leaves all legal actions equally likely.
+        num_envs: environments stepped by each runner.
+    """
+    if policies not in POLICIES:
+        raise ValueError(f"policies is {policies!r}, choose from {POLICIES}")
+    env_config = {**(env_config or {}), "with_state": central_critic}
+    fixed = _fixed_opponent(opponent)
+    if opponent == "learned" or fixed is not None:
+        env_config["opponent"] = "agent"
+    elif opponent is not None:
+        env_config["opponent"] = opponent
+    env = make_env(env_config)
+    mapping = one_policy_each if policies == "independent" else one_policy_for_zones
+    if policies == "shared":
+        _check_equal_spaces(env)
+    model = {"hiddens": tuple(hiddens), "idle_probability": idle_probability, "act_above": env.act_above}
+    specs = {
+        mapping(agent): RLModuleSpec(
+            module_class=CentralCriticModule if central_critic else module,
+            # the opponent starts uniform: only the zones have a reason to begin with doing nothing
+            model_config=model | ({"idle_probability": 0.0} if agent.startswith(OPPONENT) else {}),
+        )
+        for agent in env.possible_agents
+    }
+    trained = sorted(specs)
+    if fixed is not None:
+        trained = [name for name in trained if not name.startswith(OPPONENT)]
+        for name in specs.keys() - set(trained):
+            specs[name] = RLModuleSpec(module_class=ScriptedModule, model_config={"policy": fixed})
+    env.close()
+    return (
+        config.environment(ENV_NAME, env_config=env_config)
+        .multi_agent(policies=sorted(specs), policy_mapping_fn=mapping, policies_to_train=trained)
+        .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
+        .env_runners(num_env_runners=0, num_envs_per_env_runner=num_envs)
+        .callbacks(GridMetrics)
+    )
+
+
+def one_policy_each(agent_id: str, *_: Any, **__: Any) -> str:
+    """Policy of an agent: its own."""
+    return agent_id
+
+
+def one_policy_for_zones(agent_id: str, *_: Any, **__: Any) -> str:
+    """Policy of an agent: one for all zones, its own for an opponent."""
+    return agent_id if agent_id.startswith(OPPONENT) else SHARED
+
+
+def _fixed_opponent(opponent: str | Path | Callable | None) -> Callable | None:
+    """The policy of an opponent agent that is not trained, if it is one."""
+    if callable(opponent):
+        return opponent
+    if isinstance(opponent, Path) or (opponent is not None and os.sep in opponent):
+        found = {name: policy for name, policy in load_policies(opponent).items() if name.startswith(OPPONENT)}
+        if not found:
+            raise ValueError(f'checkpoint {str(opponent)!r} has no opponent: train one with opponent="learned"')
+        return found[min(found)]
+    return None
+
+
+def _check_equal_spaces(env: RLlibParallelEnv) -> None:
+    zones = [agent for agent in env.possible_agents if not agent.startswith(OPPONENT)]
+    for agent in zones[1:]:
+        for kind in (env.observation_spaces, env.action_spaces):
+            if kind[agent] != kind[zones[0]]:
+                raise ValueError(
+                    f"zones that share a policy need equal spaces, but {zones[0]} has {kind[zones[0]]} and {agent} has "
+                    f'{kind[agent]}: put "pad": True into env_config, or use policies="independent"'
+                )
+
+
+# ------------------------------------------------------------------------------------------------ resources
+def check_resources(config: AlgorithmConfig) -> None:
+    """Raises ValueError if the actors asked for can never all be placed: RLlib would wait for them without a word."""
+    available = ray.cluster_resources().get("CPU", 0.0) if ray.is_initialized() else float(os.cpu_count() or 1)
+    runners = config.num_env_runners + config.evaluation_num_env_runners
+    per_learner = config.num_cpus_per_learner if isinstance(config.num_cpus_per_learner, int | float) else 1
+    needed = runners * config.num_cpus_per_env_runner + config.num_learners * per_learner
+    if needed > available:
+        share = math.floor(100 * (available - config.num_learners * per_learner) / max(runners, 1)) / 100
+        raise ValueError(
+            f"{config.num_env_runners} runners, {config.evaluation_num_env_runners} evaluation runners and "
+            f"{config.num_learners} remote learners need {needed:g} CPUs, there are {available:g}: use fewer, or "
+            f".env_runners(num_cpus_per_env_runner={max(share, 0.01):g})"
+        )
+
+
+class _CheckedPPO(PPOConfig):
+    """Refuses to hang."""
+
+    def validate(self) -> None:
+        super().validate()
+        check_resources(self)
+
+
+class _CheckedAPPO(APPOConfig):
+    """Refuses to hang."""
+
+    def validate(self) -> None:
+        super().validate()
+        check_resources(self)
