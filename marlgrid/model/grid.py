@@ -100,6 +100,8 @@ class Grid:
 
     initial_topo_vect: IntArray | None = None
     """(dim_topo,) busbar of each element at the start, -1 out of service; None puts everything on busbar 1."""
+    gen_q_range_mvar: FloatArray | None = None
+    """(n_gen,) maximum minus minimum reactive power: the key by which generators on one bus share it; None, evenly."""
     source: str = field(default="", repr=False)
     """The pandapower network this grid was read from, as JSON: the reference solver models it by itself."""
 

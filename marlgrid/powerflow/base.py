@@ -80,3 +80,9 @@ def zero_flow(n_env: int, n_line: int, n_gen: int, n_load: int, n_storage: int, 
     arrays["converged"] = np.zeros(n_env, dtype=bool)
     arrays["voltage"] = np.zeros((n_env, n_bus), dtype=complex)
     return Flow(**arrays)
+
+
+def plain_input(inputs: PowerFlowInput) -> PowerFlowInput:
+    """The same numbers as contiguous int32 and float64 arrays, which is what compiled kernels take."""
+    places = (np.ascontiguousarray(array, dtype=np.int32) for array in inputs[:2])
+    return PowerFlowInput(*places, *(np.ascontiguousarray(array, dtype=np.float64) for array in inputs[2:]))
