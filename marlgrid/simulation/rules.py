@@ -61,11 +61,15 @@ def legal(system: System, state: State, commands: Commands, start: np.ndarray, z
     return allowed
 
 
-def attack_allowed(system: System, state: State) -> np.ndarray:
-    """(n_env, n_line) bool: may an attack of the longest duration start on this line now?"""
+def attack_allowed(system: System, state: State, duration: np.ndarray | None = None) -> np.ndarray:
+    """(n_env, n_line) bool: may an attack start on this line now?
+
+    ``duration`` (n_env,) in steps is what the budget must cover; None stands for the longest duration.
+    """
     rules = system.attack
+    length = rules.max_duration if duration is None else duration
     budget = state.attack.budget + rules.budget_per_step - state.attack.remaining.sum(axis=1)
-    ready = (state.attack.cooldown == 0) & (budget >= rules.max_duration)
+    ready = (state.attack.cooldown == 0) & (budget >= length)
     connected = state.topology.topo_vect[:, system.grid.line_or_pos_topo_vect] > 0
     return system.attackable & connected & (state.attack.remaining == 0) & ready[:, None]
 
