@@ -76,7 +76,7 @@ def builtin_grid(name: str, n_busbar: int = 2) -> Grid:
 
 
 def builtin_network(name: str) -> pandapowerNet:
-    """pandapower's network of that name with our voltage levels, units and storages, solved at its operating point."""
+    """pandapower's network of that name with our voltage levels, units and storages."""
     import pandapower
     import pandapower.networks
 
@@ -91,7 +91,6 @@ def builtin_network(name: str) -> pandapowerNet:
         _place_generator(net, unit, row)
     for storage, row in case.storages.items():
         pandapower.create_storage(net, int(row["bus"]), p_mw=0.0, max_e_mwh=float(row["emax_mwh"]), name=storage)
-    pandapower.runpp(net, numba=False)
     return net
 
 
