@@ -1,0 +1,317 @@
+"""Feature vectors: what each agent sees of a state, as one float32 vector per agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from gymnasium import spaces
+from numba import njit
+
+from marlgrid import seeding
+from marlgrid.model.system import System
+from marlgrid.model.time_series import TimeSeries
+from marlgrid.simulation.state import Outcome, State
+from marlgrid.task.commands import place_names
+from marlgrid.task.sensors import CLOCK_NAMES, PROXIMITY_STEPS, READINGS, Sensor, sensors
+
+SCOPES = ("local", "neighbourhood", "global")
+OPPONENT = "opponent_0"
+STREAM_NOISE = 301
+LIMIT = 10.0
+"""Normalised features are cut off here: a collapsing grid must not blow up a network's input."""
+
+DEFAULT_ATTRIBUTES = (
+    "gen_p", "gen_margin_up", "gen_margin_down", "target_dispatch", "actual_dispatch", "gen_p_before_curtail",
+    "curtailment_limit", "load_p", "load_q", "storage_charge", "storage_power", "p_or", "q_or", "p_ex", "q_ex", "rho",
+    "line_status", "timestep_overflow", "time_before_cooldown_line", "time_next_maintenance",
+    "duration_next_maintenance", "attack_remaining", "topo_vect", "time_before_cooldown_sub", "time_of_day",
+    "time_of_week", "time_to_horizon",
+)  # fmt: skip
+OPPONENT_ATTRIBUTES = (
+    "rho", "line_status", "attack_remaining", "attackable", "attack_budget", "attack_cooldown", "time_of_day",
+    "time_of_week", "time_to_horizon",
+)  # fmt: skip
+
+
+class ObservationFn(Protocol):
+    """What the agents see."""
+
+    def space(self, agent: str) -> spaces.Box:
+        """The observation space of an agent: the same object at each call."""
+
+    def observe(self, state: State) -> dict[str, np.ndarray]:
+        """Agent -> (n_env, n) float32, for the zones and ``opponent_0``."""
+
+    @property
+    def state_space(self) -> spaces.Box:
+        """The space of ``central_state``."""
+
+    def central_state(self, state: State) -> np.ndarray:
+        """(n_env, n) float32: everything, for a central critic."""
+
+
+class VectorObservation:
+    """One bank of features a step, out of which each agent gets its own selection.
+
+    ``scope``: a zone sees what stands in its own substations (``"local"``), also in those up to ``hops`` lines away
+    (``"neighbourhood"``), or everything (``"global"``). Of a line that leaves what it sees, an agent sees the flows at
+    its own end, and rho, status, counters and plans of the line; nothing else from beyond. The opponent sees all lines,
+    its budget and its cooldown.
+
+    Normalised features are in the order of 1: power by pmax, by the load's rated power, or by 100 MW on lines; charge by
+    capacity; time to maintenance as a proximity; busbars as -1 out, 0 first, 1 second. Otherwise they are in the units
+    of the observation attributes. After a game over only time remains, the rest is as in the full observation.
+
+    ``noise`` is the standard deviation, in normalised units, of Gaussian noise on measured quantities: one number, or by
+    attribute. ``pad=True`` fills the zones' vectors with zeros to equal lengths.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        series: TimeSeries,
+        scope: str = "local",
+        hops: int = 1,
+        attributes: Sequence[str] | None = None,
+        normalise: bool = True,
+        noise: float | Mapping[str, float] | None = None,
+        pad: bool = False,
+    ) -> None:
+        if scope not in SCOPES:
+            raise ValueError(f"observation scope is {scope!r}, choose from {SCOPES}")
+        if hops < 0:
+            raise ValueError(f"hops is {hops}, give at least 0")
+        self.system, self.series = system, series
+        self.normalise, self.pad = normalise, pad
+        self.attributes = tuple(DEFAULT_ATTRIBUTES if attributes is None else attributes)
+        known = sensors(system, normalise)
+        _check_attributes(self.attributes, known)
+        chosen = {name: known[name] for name in dict.fromkeys(self.attributes + OPPONENT_ATTRIBUTES)}
+        self._names = [name for name, sensor in chosen.items() for _ in sensor.pick]
+        self._bank = _Program(system, chosen, normalise)
+        self._sigma = _noise_levels(noise, chosen)
+        zones = {agent: _visible_subs(system, z, scope, hops) for z, agent in enumerate(system.zones.agents)}
+        index = {agent: self._index(chosen, self.attributes, subs) for agent, subs in zones.items()}
+        if pad:
+            longest = max(map(len, index.values()))
+            blank = len(self._names)
+            index = {a: np.append(i, np.full(longest - len(i), blank)) for a, i in index.items()}
+        index[OPPONENT] = self._index(chosen, OPPONENT_ATTRIBUTES, np.ones(system.grid.n_sub, dtype=bool), opponent=True)
+        self._index_of = index
+        self._all = np.concatenate(list(index.values())).astype(np.int32)
+        ends = np.cumsum([len(i) for i in index.values()])
+        self._slices = {a: slice(int(end) - len(index[a]), int(end)) for a, end in zip(index, ends, strict=True)}
+        bound = LIMIT if normalise else np.inf
+        self._spaces = {a: spaces.Box(-bound, bound, (len(i),), np.float32) for a, i in index.items()}
+        self._start_minute: dict[int, int] = {}
+
+    # ------------------------------------------------------------------ what the agents see
+    def space(self, agent: str) -> spaces.Box:
+        return self._spaces[agent]
+
+    @cached_property
+    def state_space(self) -> spaces.Box:
+        bound = LIMIT if self.normalise else np.inf
+        return spaces.Box(-bound, bound, (len(self._names),), np.float32)
+
+    def feature_names(self, agent: str | None = None) -> list[str]:
+        """What each number of an agent's vector is (of the central state's, for None)."""
+        names = [*self._bank.labels, "padding"]
+        return names[:-1] if agent is None else [names[i] for i in self._index_of[agent]]
+
+    def observe(self, state: State) -> dict[str, np.ndarray]:
+        flat = _select(self._features(state), self._all)
+        return {agent: flat[:, part] for agent, part in self._slices.items()}
+
+    def central_state(self, state: State) -> np.ndarray:
+        return self._features(state)[:, :-1]
+
+    def _features(self, state: State) -> np.ndarray:
+        """(n_env, n_feature + 1) float32, the last one always 0."""
+        features = self._bank.run(state, self._clock(state))
+        if self._sigma is None:
+            return features
+        noise = self._sigma * seeding.normal(state.seed, state.t, STREAM_NOISE, features.shape[1])
+        alive = (state.outcome <= Outcome.TIME_LIMIT)[:, None]
+        bound = LIMIT if self.normalise else np.inf
+        return np.clip(features + np.where(alive, noise, 0.0), -bound, bound).astype(np.float32)
+
+    def _clock(self, state: State) -> np.ndarray:
+        known = self._start_minute
+        for scenario in state.scenario.tolist():
+            if scenario not in known:
+                minutes = np.datetime64(self.series.start(scenario), "m").astype(np.int64)
+                known[scenario] = int(minutes + 3 * 1440) % 10080  # 1970-01-01 was a Thursday
+        start = np.array([known[scenario] for scenario in state.scenario.tolist()])
+        return _clock(start, state.t, state.t_start, state.t_end, self.system.delta_time)
+
+    def _index(
+        self, chosen: dict[str, Sensor], attributes: Sequence[str], subs: np.ndarray, opponent: bool = False
+    ) -> np.ndarray:
+        """Columns of the bank that an agent with these substations in view sees."""
+        found, begin = [], 0
+        for name, sensor in chosen.items():
+            if name in attributes:
+                seen = _visible(self.system, sensor, subs, opponent)
+                found.append(begin + np.flatnonzero(seen))
+            begin += len(sensor.pick)
+        return np.concatenate(found)
+
+
+class _Program:
+    """How readings become features: for each feature its column among the readings, and its scaling."""
+
+    def __init__(self, system: System, chosen: dict[str, Sensor], normalise: bool) -> None:
+        self.readings = tuple(dict.fromkeys(s.source for s in chosen.values() if s.source != "clock"))
+        width = _widths(system)
+        begin = dict(zip([*self.readings, "clock"], np.cumsum([0] + [width[r] for r in self.readings]), strict=True))
+        columns, linear, proximity, labels = [], [], [], []
+        for name, sensor in chosen.items():
+            n = len(sensor.pick)
+            columns.append(begin[sensor.source] + (sensor.pick if sensor.column is None else sensor.column))
+            unit = sensor.unit if normalise else 1.0
+            parts = (sensor.scale, sensor.offset, sensor.low, sensor.high, sensor.over, unit)
+            linear.append(np.stack([np.broadcast_to(np.asarray(p, dtype=np.float64), (n,)) for p in parts]))
+            proximity.append(np.full(n, normalise and sensor.proximity))
+            labels += _labels(system, name, sensor)
+        self.columns = np.concatenate(columns).astype(np.int32)
+        self.linear = np.ascontiguousarray(np.concatenate(linear, axis=1))
+        self.proximity = np.concatenate(proximity)
+        self.labels = labels
+        self.limit = LIMIT if normalise else np.inf
+
+    def run(self, state: State, clock: np.ndarray) -> np.ndarray:
+        readings = [READINGS[name](state) for name in self.readings]
+        readings.append(clock)
+        raw = np.concatenate(readings, axis=1, dtype=np.float64)
+        return _scaled(raw, self.columns, self.linear, self.proximity, state.outcome, self.limit)
+
+
+# ---------------------------------------------------------------------------------------------------- who sees what
+def _visible_subs(system: System, zone: int, scope: str, hops: int) -> np.ndarray:
+    """(n_sub,) bool."""
+    grid = system.grid
+    if scope == "global":
+        return np.ones(grid.n_sub, dtype=bool)
+    seen = system.zones.labels == zone
+    for _ in range(hops if scope == "neighbourhood" else 0):
+        reached = seen.copy()
+        reached[grid.line_ex_to_subid[seen[grid.line_or_to_subid]]] = True
+        reached[grid.line_or_to_subid[seen[grid.line_ex_to_subid]]] = True
+        seen = reached
+    return seen
+
+
+def _visible(system: System, sensor: Sensor, subs: np.ndarray, opponent: bool) -> np.ndarray:
+    """(n,) bool: which of a sensor's elements are in view."""
+    grid = system.grid
+    if sensor.family in ("opponent", "attackable"):
+        return np.full(len(sensor.pick), opponent)
+    if sensor.family == "time":
+        return np.ones(len(sensor.pick), dtype=bool)
+    whole = {
+        "gen": subs[grid.gen_to_subid],
+        "load": subs[grid.load_to_subid],
+        "storage": subs[grid.storage_to_subid],
+        "sub": subs,
+        "place": subs[grid.topology_layout.sub],
+        "line_or": subs[grid.line_or_to_subid],
+        "line_ex": subs[grid.line_ex_to_subid],
+        "line": subs[grid.line_or_to_subid] | subs[grid.line_ex_to_subid],
+    }
+    return whole[sensor.family][sensor.pick]
+
+
+def _labels(system: System, name: str, sensor: Sensor) -> list[str]:
+    """Names of a sensor's features; lines between zones are marked."""
+    grid = system.grid
+    if sensor.family == "time":
+        return [CLOCK_NAMES[i] for i in sensor.pick]
+    if sensor.family == "opponent":
+        return [name]
+    lines = [f"{line} (tie)" if tie else line for line, tie in zip(grid.name_line, system.zones.is_tie, strict=True)]
+    names: dict[str, Sequence[str]] = {
+        "gen": grid.name_gen,
+        "load": grid.name_load,
+        "storage": grid.name_storage,
+        "sub": grid.name_sub,
+        "place": place_names(grid),
+    }
+    return [f"{name} {names.get(sensor.family, lines)[i]}" for i in sensor.pick]
+
+
+def _widths(system: System) -> dict[str, int]:
+    """Columns of each reading."""
+    grid = system.grid
+    family = {"gen": grid.n_gen, "load": grid.n_load, "storage": grid.n_storage, "sub": grid.n_sub}
+    width = {}
+    for sensor in sensors(system, True).values():
+        if sensor.source == "topo_vect":
+            width["topo_vect"] = grid.dim_topo
+        else:
+            width.setdefault(sensor.source, 1 if sensor.family == "opponent" else family.get(sensor.family, grid.n_line))
+    return width
+
+
+def _check_attributes(attributes: Sequence[str], known: dict[str, Sensor]) -> None:
+    allowed = [name for name, sensor in known.items() if sensor.family not in ("opponent", "attackable")]
+    unknown = sorted(set(attributes) - set(allowed))
+    if unknown or isinstance(attributes, str) or not attributes:
+        raise ValueError(f"unknown observation attribute(s) {unknown or attributes!r}; choose from {sorted(allowed)}")
+
+
+def _noise_levels(noise: float | Mapping[str, float] | None, chosen: dict[str, Sensor]) -> np.ndarray | None:
+    """(n_feature + 1,) standard deviations, or None where there is no noise at all."""
+    if noise is None:
+        return None
+    measured = [name for name, sensor in chosen.items() if sensor.measured]
+    by_name = dict(noise) if isinstance(noise, Mapping) else dict.fromkeys(measured, float(noise))
+    wrong = sorted(set(by_name) - set(measured))
+    if wrong or any(not 0 <= level < np.inf for level in by_name.values()):
+        raise ValueError(f"noise {noise!r}: give levels of at least 0, for attributes out of {measured}")
+    levels = [np.full(len(sensor.pick), by_name.get(name, 0.0)) for name, sensor in chosen.items()]
+    return np.concatenate([*levels, [0.0]])
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+@njit(cache=True)
+def _scaled(raw, columns, linear, proximity, outcome, limit):  # pragma: no cover
+    n_env, n = raw.shape[0], len(columns)
+    features = np.zeros((n_env, n + 1), np.float32)
+    for e in range(n_env):
+        lost = outcome[e] > 1
+        for f in range(n):
+            reading = raw[e, columns[f]]
+            value = min(max(linear[0, f] * reading + linear[1, f], linear[2, f]), linear[3, f])
+            if proximity[f]:
+                value = 0.0 if reading < 0 else PROXIMITY_STEPS / (PROXIMITY_STEPS + reading)
+            if lost and not np.isnan(linear[4, f]):
+                value = linear[4, f]
+            features[e, f] = min(max(value / linear[5, f], -limit), limit)
+    return features
+
+
+@njit(cache=True)
+def _select(features, index):  # pragma: no cover
+    flat = np.empty((features.shape[0], len(index)), np.float32)
+    for e in range(features.shape[0]):
+        for k in range(len(index)):
+            flat[e, k] = features[e, index[k]]
+    return flat
+
+
+@njit(cache=True)
+def _clock(start_minute, t, t_start, t_end, delta_time):  # pragma: no cover
+    """(n_env, 5) sine and cosine of the time of day and of the week, and the part of the episode that is left."""
+    clock = np.empty((len(t), 5))
+    for e in range(len(t)):
+        minute = start_minute[e] + t[e] * delta_time
+        day = 2.0 * np.pi * (minute % 1440.0) / 1440.0
+        week = 2.0 * np.pi * (minute % 10080.0) / 10080.0
+        clock[e, 0], clock[e, 1] = np.sin(day), np.cos(day)
+        clock[e, 2], clock[e, 3] = np.sin(week), np.cos(week)
+        clock[e, 4] = (t_end[e] - t[e]) / max(t_end[e] - t_start[e], 1)
+    return clock

@@ -1,0 +1,262 @@
+"""What is learnt: a system, its series and a solver, with action spaces, observations, rewards and an opponent.
+
+A task holds no episode. ``reset`` and ``step`` take and give episodes as values, any number of them at once, so the same
+object serves one PettingZoo environment and a batch of hundreds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from marlgrid import seeding
+from marlgrid.model.system import System
+from marlgrid.model.time_series import TimeSeries
+from marlgrid.powerflow.base import PowerFlow
+from marlgrid.simulation import step as simulation
+from marlgrid.simulation.action import Action, Attack, Commands, do_nothing, no_attack
+from marlgrid.simulation.rules import Ruling, attack_allowed
+from marlgrid.simulation.state import Outcome, State
+from marlgrid.task.accounts import Totals, account, infos, zero_totals
+from marlgrid.task.actions import AttackActions, Mask, ZoneActions
+from marlgrid.task.commands import make_action
+from marlgrid.task.features import OPPONENT, ObservationFn
+from marlgrid.task.opponent import Opponent
+from marlgrid.task.reward import RewardFn, values_of
+
+STREAM_SCENARIO = 101
+
+
+class Episode(NamedTuple):
+    """A batch of episodes as they stand. ``state.take`` and ``state.put`` work on it too."""
+
+    state: State
+    opponent: Any
+    """Memory of the scripted opponent."""
+    totals: Totals
+
+
+class Outputs(NamedTuple):
+    """What the agents get. The dicts are fresh, the same agents and keys at every step."""
+
+    observations: dict[str, np.ndarray]
+    """Agent -> (n_env, n) float32."""
+    masks: dict[str, Mask]
+    """Agent -> (n_env, n_action) int8, or a tuple of such; empty where no mask exists or none is wanted."""
+    rewards: dict[str, np.ndarray]
+    """Agent -> (n_env,) float64."""
+    terminated: np.ndarray
+    """(n_env,) bool: the grid is lost."""
+    truncated: np.ndarray
+    """(n_env,) bool: the time limit is reached."""
+    infos: dict[str, dict[str, np.ndarray]]
+    """Agent -> key -> (n_env,) float64, see ``accounts``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """The system, what drives it, and the plug-ins that make it a multi-agent task."""
+
+    system: System
+    series: TimeSeries
+    solver: PowerFlow
+    actions: ZoneActions
+    observation: ObservationFn
+    reward: RewardFn
+    opponent: Opponent | None = None
+    """Scripted attacker."""
+    opponent_agent: bool = False
+    """True: ``opponent_0`` is an agent."""
+    opponent_reward: RewardFn | None = None
+    """Reward of the opponent agent; None for minus the mean of the zones'."""
+    masks: bool = True
+    """False: no masks are computed."""
+    split: str = "train"
+    """Scenarios that ``reset`` draws from when none is named."""
+
+    def __post_init__(self) -> None:
+        if self.opponent is not None and self.opponent_agent:
+            raise ValueError("the opponent is either an agent or scripted: give opponent_agent=True or an opponent")
+        if self.opponent_agent and not self.system.attackable.any():
+            raise ValueError("the opponent agent has no line to attack: name some in the system's attack rules")
+        if self.split not in self.series.splits:
+            raise ValueError(f"unknown split {self.split!r}; choose from {sorted(self.series.splits)}")
+
+    # ------------------------------------------------------------------ agents and spaces
+    @cached_property
+    def agents(self) -> tuple[str, ...]:
+        """``zone_0``, ``zone_1``, ..., then ``opponent_0`` if it is an agent."""
+        return self.system.zones.agents + ((OPPONENT,) if self.opponent_agent else ())
+
+    @cached_property
+    def zones(self) -> tuple[str, ...]:
+        """The zone agents."""
+        return self.system.zones.agents
+
+    @cached_property
+    def attack_actions(self) -> AttackActions:
+        """What the opponent agent may answer."""
+        return AttackActions(self.system)
+
+    def observation_space(self, agent: str) -> spaces.Box:
+        self._known(agent)
+        return self.observation.space(agent)
+
+    def action_space(self, agent: str) -> spaces.Space:
+        self._known(agent)
+        if agent == OPPONENT:
+            return self.attack_actions.space
+        return self.actions.space(self.zones.index(agent))
+
+    @property
+    def state_space(self) -> spaces.Box:
+        return self.observation.state_space
+
+    def central_state(self, state: State) -> np.ndarray:
+        """(n_env, n) float32 in ``state_space``."""
+        return self.observation.central_state(state)
+
+    def make_action(self, keys: Mapping[str, Any]) -> Commands:
+        """Commands out of a mapping such as ``{"redispatch": [("gen_0", 2.0)]}``, see ``commands.make_action``."""
+        return make_action(self.system, keys)
+
+    # ------------------------------------------------------------------ episodes
+    def reset(
+        self,
+        seed: int | np.ndarray,
+        scenario: int | np.ndarray | None = None,
+        t_start: int | np.ndarray | None = None,
+        max_steps: int | np.ndarray | None = None,
+    ) -> tuple[Episode, Outputs]:
+        """The start of one episode per seed (n_env,).
+
+        ``scenario`` None draws from the split by the seed; ``t_start`` (default 0) is the first row of the series used;
+        ``max_steps`` (default all) limits the length. Raises ValueError for what the series does not have.
+        """
+        seed = np.atleast_1d(np.asarray(seed, dtype=np.int64))
+        chosen = self._scenarios(seed) if scenario is None else _per_env("scenario", scenario, len(seed))
+        start = _per_env("t_start", 0 if t_start is None else t_start, len(seed))
+        last = np.array([self._n_rows(number) - 1 for number in chosen])
+        if (start < 0).any() or (start >= last).any():
+            raise ValueError(f"t_start is {start.tolist()}, give a row from 0 to below {last.tolist()}")
+        end = last
+        if max_steps is not None:
+            limit = _per_env("max_steps", max_steps, len(seed))
+            if (limit < 1).any():
+                raise ValueError(f"max_steps is {limit.tolist()}, give at least 1")
+            end = np.minimum(start + limit, last)
+        state = simulation.initial(self.system, self.solver, self.series, seed, chosen, start, end)
+        memory = () if self.opponent is None else self.opponent.reset(self.system, state)
+        episode = Episode(state, memory, zero_totals(len(seed), self.system.n_zone))
+        ruling = _nothing_asked(self.system, state)
+        return episode, self._outputs(episode, ruling, self._first_figures(episode, ruling), self._no_rewards(len(seed)))
+
+    def step(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Episode, Outputs]:
+        """One step: ``choices[agent][env]`` is an element of the agent's space (for a zone also ``Commands``).
+
+        Episodes that are over stay as they are, whatever is chosen. Raises ValueError for a missing or unknown agent and
+        for an element that is in no space, before anything happens.
+        """
+        before = episode.state
+        self._check_choices(choices, before.n_env)
+        action = self.actions.joint([choices[agent] for agent in self.zones])
+        attack, memory = self._attack(episode, choices)
+        after, ruling = simulation.step(self.system, self.solver, self.series, before, action, attack)
+        figures, totals = account(self.system, self.series, before, ruling, after, episode.totals)
+        rewards = self._rewards(before, action, ruling, after)
+        episode = Episode(after, memory, totals)
+        return episode, self._outputs(episode, ruling, figures, rewards)
+
+    # ------------------------------------------------------------------ parts of a step
+    def _attack(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Attack, Any]:
+        if self.opponent_agent:
+            return Attack(self.attack_actions.duration(choices[OPPONENT])), ()
+        if self.opponent is None:
+            return no_attack(episode.state.n_env, self.system.grid.n_line), ()
+        return self.opponent.attack(self.system, episode.state, episode.opponent)
+
+    def _rewards(self, before: State, action: Action, ruling: Ruling, after: State) -> dict[str, np.ndarray]:
+        values = values_of(self.reward, self.system, before, action, ruling, after)
+        running = before.running
+        if not running.all():
+            values = np.where(running[:, None], values, 0.0)
+        rewards = dict(zip(self.zones, values.T, strict=True))
+        if self.opponent_agent:
+            if self.opponent_reward is None:
+                rewards[OPPONENT] = -values.mean(axis=1)
+            else:
+                gained = values_of(self.opponent_reward, self.system, before, action, ruling, after).mean(axis=1)
+                rewards[OPPONENT] = np.where(running, gained, 0.0)
+        return rewards
+
+    def _outputs(
+        self, episode: Episode, ruling: Ruling, figures: np.ndarray, rewards: dict[str, np.ndarray]
+    ) -> Outputs:
+        state = episode.state
+        seen = self.observation.observe(state)
+        return Outputs(
+            observations={agent: seen[agent] for agent in self.agents},
+            masks=self.action_masks(state) if self.masks else {},
+            rewards=rewards,
+            terminated=state.outcome > Outcome.TIME_LIMIT,
+            truncated=state.outcome == Outcome.TIME_LIMIT,
+            infos=infos(self.zones, figures, ruling, state, OPPONENT if self.opponent_agent else None),
+        )
+
+    def action_masks(self, state: State) -> dict[str, Mask]:
+        """Agent -> what the rules accept on this state, for the agents whose space has a mask."""
+        masks = dict(zip(self.zones, self.actions.masks(state), strict=True))
+        if self.opponent_agent:
+            masks[OPPONENT] = self.attack_actions.mask(attack_allowed(self.system, state))
+        return {agent: mask for agent, mask in masks.items() if mask is not None}
+
+    # ------------------------------------------------------------------ starts and checks
+    def _scenarios(self, seed: np.ndarray) -> np.ndarray:
+        split = self.series.splits[self.split]
+        drawn = seeding.uniform(seed, np.zeros_like(seed), STREAM_SCENARIO, 1)[:, 0]
+        return split.start + (drawn * len(split)).astype(np.int64) * split.step
+
+    def _n_rows(self, scenario: int) -> int:
+        if not any(scenario in split for split in self.series.splits.values()):
+            ranges = {name: (split.start, split.stop - 1) for name, split in self.series.splits.items()}
+            raise ValueError(f"there is no scenario {scenario}; the series has {ranges} (first, last)")
+        return self.series.n_rows(int(scenario))
+
+    def _first_figures(self, episode: Episode, ruling: Ruling) -> np.ndarray:
+        state = episode.state
+        return account(self.system, self.series, state, ruling, state, episode.totals)[0]
+
+    def _no_rewards(self, n_env: int) -> dict[str, np.ndarray]:
+        return {agent: np.zeros(n_env) for agent in self.agents}
+
+    def _check_choices(self, choices: Mapping[str, Sequence[Any]], n_env: int) -> None:
+        if len(choices) != len(self.agents) or any(agent not in choices for agent in self.agents):
+            missing = sorted(set(self.agents) - set(choices))
+            unknown = sorted(set(choices) - set(self.agents))
+            raise ValueError(f"one action per agent is needed: missing {missing}, unknown {unknown}")
+        for agent in self.agents:
+            if len(choices[agent]) != n_env:
+                raise ValueError(f"{agent} was given {len(choices[agent])} actions for {n_env} environments")
+
+    def _known(self, agent: str) -> None:
+        if agent not in self.agents:
+            raise ValueError(f"unknown agent {agent!r}; the agents are {list(self.agents)}")
+
+
+def _nothing_asked(system: System, state: State) -> Ruling:
+    """The ruling that goes with a reset."""
+    nothing = do_nothing(state.n_env, system.n_zone)
+    return simulation.rules.enforce(system, state, nothing, no_attack(state.n_env, system.grid.n_line))
+
+
+def _per_env(name: str, value: int | np.ndarray, n_env: int) -> np.ndarray:
+    """(n_env,) int64 out of one number or one per environment."""
+    numbers = np.asarray(value)
+    if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or (numbers.ndim == 1 and len(numbers) != n_env):
+        raise ValueError(f"{name} is {value!r}: give a whole number, or one per environment ({n_env})")
+    return np.broadcast_to(numbers, (n_env,)).astype(np.int64)
