@@ -97,9 +97,7 @@ def _refine(zones: np.ndarray, distance: np.ndarray, neighbours: np.ndarray, n_z
         zones[move[0]] = move[1]
 
 
-def _best_move(
-    zones: np.ndarray, distance: np.ndarray, neighbours: np.ndarray, n_zone: int
-) -> tuple[int, int] | None:
+def _best_move(zones: np.ndarray, distance: np.ndarray, neighbours: np.ndarray, n_zone: int) -> tuple[int, int] | None:
     """The (substation, new zone) that improves most, or None."""
     size = np.bincount(zones, minlength=n_zone)
     member = np.eye(n_zone)[zones]

@@ -1,4 +1,4 @@
-"""Who owns what: substations are partitioned into zones, elements follow their substation, lines between zones are ties."""
+"""Who owns what: zones partition the substations, elements follow their substation, lines between zones are ties."""
 
 from __future__ import annotations
 
@@ -94,6 +94,7 @@ class Zones:
             return self.line_in_zone & ~self.is_tie
         return self.line_in_zone
 
+
 def make_zones(grid: Grid, spec: ZoneSpec | Zones, tie_lines: str = "both") -> Zones:
     """The zones of a grid.
 
@@ -114,9 +115,8 @@ def make_zones(grid: Grid, spec: ZoneSpec | Zones, tie_lines: str = "both") -> Z
     """
     if tie_lines not in TIE_LINES:
         raise ValueError(f"unknown tie_lines {tie_lines!r}; choose from {list(TIE_LINES)}")
-    if isinstance(spec, Zones):
-        spec = spec.labels
-    return Zones(grid, np.ascontiguousarray(_labels(grid, spec), dtype=np.int32), tie_lines)
+    labels = _labels(grid, spec.labels if isinstance(spec, Zones) else spec)
+    return Zones(grid, np.ascontiguousarray(labels, dtype=np.int32), tie_lines)
 
 
 def _labels(grid: Grid, spec: object) -> np.ndarray:

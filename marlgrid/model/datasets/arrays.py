@@ -49,7 +49,7 @@ class ArraySeries:
         delta_time: float = 5.0,
         n_horizon: int = 12,
         forecast: str = "perfect",
-        start: np.datetime64 | Sequence[np.datetime64] = np.datetime64("2023-01-01T00:00"),
+        start: np.datetime64 | str | Sequence[np.datetime64 | str] = "2023-01-01",
         splits: dict[str, range] | None = None,
     ) -> None:
         if forecast not in FORECASTS:
@@ -57,7 +57,7 @@ class ArraySeries:
         named = dict(scenarios) if isinstance(scenarios, Mapping) else dict(enumerate(scenarios))
         if not named:
             raise ValueError("no scenario given; give the tables of at least one")
-        starts = [start] * len(named) if isinstance(start, np.datetime64 | str) else list(start)
+        starts: list[Any] = [start] * len(named) if isinstance(start, np.datetime64 | str) else list(start)
         if len(starts) != len(named):
             raise ValueError(f"{len(starts)} start times for {len(named)} scenarios; give one, or one each")
         self.names = tuple(named)
@@ -117,9 +117,7 @@ def _packed(grid: Grid, name: object, tables: Tables, start: np.datetime64) -> S
         for table in ("maintenance", "hazards")
     }
     outages = [*maintenance_counters(masks["maintenance"]), hazard_counters(masks["hazards"])]
-    return ScenarioArrays(
-        np.concatenate(values, axis=1).astype(np.float32), np.concatenate(outages, axis=1), start
-    )
+    return ScenarioArrays(np.concatenate(values, axis=1).astype(np.float32), np.concatenate(outages, axis=1), start)
 
 
 def _elements(grid: Grid) -> dict[str, tuple[str, ...]]:

@@ -76,7 +76,7 @@ def builtin_grid(name: str, n_busbar: int = 2) -> Grid:
 
 
 def builtin_network(name: str) -> pandapowerNet:
-    """pandapower's network of that name with our voltage levels, units and storages."""
+    """The network of that name in pandapower with our voltage levels, units and storages."""
     import pandapower
     import pandapower.networks
 

@@ -51,7 +51,7 @@ def load_case(
         zones: see ``make_zones``; ``None`` takes the zones of the case (a network that has none: 2, 3 or 8 by size).
         tie_lines: who may switch a line between two zones: ``"both"`` of them, the ``"origin"`` zone, or ``"none"``.
         parameters: other parameters than the case's, or changes to them.
-        difficulty: ``"easy"``, ``"default"`` or ``"hard"`` scale the thermal limits; a Grid2Op folder has its own levels.
+        difficulty: ``"easy"``, ``"default"`` or ``"hard"`` scale the limits; a Grid2Op folder has its own levels.
         n_busbar: busbars per substation (a pair keeps its own).
         attack: other attack rules than the case's, or changes to them.
 

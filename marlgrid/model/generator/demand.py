@@ -43,11 +43,11 @@ def weekly_shapes(minutes: np.ndarray, weekday: int) -> np.ndarray:
 def season(day_of_year: float) -> float:
     """Load level of a day relative to mid-winter: heating in winter, some cooling in summer."""
     year = 2.0 * math.pi * (day_of_year - 20.0) / 365.0
-    return 0.90 + 0.08 * math.cos(year) + 0.02 * math.cos(2.0 * year)
+    return 0.92 + 0.06 * math.cos(year) + 0.02 * math.cos(2.0 * year)
 
 
 @njit(cache=True)
-def load_power(peak_p, peak_q, households, level, shapes, slow, fast, wander):
+def load_power(peak_p, peak_q, households, level, shapes, slow, fast, wander):  # noqa: ANN201
     """(load_p, load_q), (n_row, n_load) MW and MVAr each.
 
     ``peak_p``, ``peak_q`` (n_load,) are the file's operating point, ``households`` (n_load,) the share of households

@@ -29,10 +29,10 @@ def spatial_factor(xy: np.ndarray, reach: float, common: float = 0.0) -> np.ndar
 def smooth_field(
     scenario: int, stream: int, factor: np.ndarray, n_row: int, delta_time: float, hours: float
 ) -> np.ndarray:
-    """(n_row, n) standard normal in each column: autoregressive with a memory of ``hours``, smooth between the hours."""
+    """(n_row, n) standard normal in each column: autoregressive with a memory of ``hours``, smooth inside them."""
     n = len(factor)
     rows_per_knot = KNOT_MINUTES / delta_time
-    n_knot = int(math.ceil(n_row / rows_per_knot)) + 4
+    n_knot = math.ceil(n_row / rows_per_knot) + 4
     drawn = seeding.normal(np.array([scenario]), np.zeros(1, dtype=np.int64), stream, n_knot * n).reshape(n_knot, n)
     return _interpolate(_autoregress(drawn @ factor.T, math.exp(-KNOT_MINUTES / 60.0 / hours)), n_row, rows_per_knot)
 

@@ -11,7 +11,7 @@ N_BISECTION = 50
 
 
 @njit(cache=True)
-def merit_order(demand, available, pmin, pmax, ramp_up, ramp_down, price):
+def merit_order(demand, available, pmin, pmax, ramp_up, ramp_down, price):  # noqa: ANN201
     """Production (n_row, n_gen) MW that meets ``demand`` (n_row,) MW, losses included, wherever limits allow.
 
     ``available`` (n_row, n_gen) is the wind and sun of renewable units; a negative entry marks a unit that can be
@@ -70,7 +70,9 @@ def _supply(marginal, price, low, high, pmax):
 
 
 @njit(cache=True)
-def forecast_errors(load_p, load_q, gen_p, gen_now, load_error, gen_error, dispatchable, pmin, pmax, up, down, losses):
+def forecast_errors(  # noqa: ANN201
+    load_p, load_q, gen_p, gen_now, load_error, gen_error, dispatchable, pmin, pmax, up, down, losses
+):
     """Turns true rows into forecast ones, in place: loads and renewables err, units follow in proportion to their room.
 
     All (n_env, n); the errors are shares of the true value; ``gen_now`` is what is produced at the time of the

@@ -15,7 +15,7 @@ from marlgrid.model.outages import hazard_counters, maintenance_counters
 from marlgrid.model.scenario_cache import ScenarioCache
 from marlgrid.model.time_series import Injections, ScenarioArrays
 
-SPLITS = {"train": range(0, 100_000), "validation": range(100_000, 110_000), "test": range(110_000, 120_000)}
+SPLITS = {"train": range(100_000), "validation": range(100_000, 110_000), "test": range(110_000, 120_000)}
 REFERENCE_YEAR = np.datetime64("2023-01-01", "m")
 LOAD_FORECAST_SPREAD, WIND_FORECAST_SPREAD, SOLAR_FORECAST_SPREAD = 0.004, 0.02, 0.016
 """Standard deviation of the error one step ahead, as a share of the value; it grows with the root of the horizon."""
@@ -128,7 +128,7 @@ class GeneratedSeries:
         return then._replace(hazard_duration=np.maximum(now.hazard_duration - horizon, 0).astype(np.int32))
 
     def _forecast_errors(self, scenario: np.ndarray, t: np.ndarray, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-        """Errors of loads and generators (n_env, n) as shares: minus the news of the steps between t and t + horizon."""
+        """Errors of loads and generators (n_env, n) as shares: minus the news of the steps up to t + horizon."""
         n_load, n_gen = self.grid.n_load, self.grid.n_gen
         news = seeding.normal_sum(scenario, t, Stream.FORECAST, n_load + n_gen, horizon)
         return -LOAD_FORECAST_SPREAD * news[:, :n_load], -self._gen_forecast_spread * news[:, n_load:]
@@ -175,7 +175,11 @@ class GeneratedSeries:
         wander = noise.smooth_field(
             scenario, Stream.LOAD_REACTIVE, np.eye(grid.n_load), n_row, self.delta_time, hours=6.0
         )
-        level = self.load_scale * demand.season(day) * (1.0 + 0.02 * seeding.normal(*_origin(scenario), Stream.LEVEL, 1)[0, 0])
+        level = (
+            self.load_scale
+            * demand.season(day)
+            * (1.0 + 0.02 * seeding.normal(*_origin(scenario), Stream.LEVEL, 1)[0, 0])
+        )
         return demand.load_power(grid.load_p_mw, grid.load_q_mvar, self.households, level, shapes, slow, fast, wander)
 
     def _generation(self, scenario: int, minutes: np.ndarray, day: int, load: np.ndarray) -> np.ndarray:
