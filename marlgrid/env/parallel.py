@@ -1,0 +1,221 @@
+"""The environment in the form of PettingZoo's parallel API: one episode at a time, all agents at once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from pettingzoo import ParallelEnv
+
+from marlgrid.env.choices import check_agents
+from marlgrid.env.masks import Mask, MaskPlace, check_place, observation_space
+from marlgrid.env.start import Starts
+from marlgrid.render.ansi import render_ansi
+from marlgrid.simulation.action import Commands
+from marlgrid.simulation.state import Outcome, State
+from marlgrid.task.observation import Observation
+from marlgrid.task.task import Episode, Outputs, Task
+
+RENDER_MODES = ("rgb_array", "ansi", "human")
+
+Observations = dict[str, Any]
+Infos = dict[str, dict[str, Any]]
+
+
+class GridParallelEnv(ParallelEnv[str, Any, Any]):
+    """Zones, and the opponent if it is an agent, on one grid.
+
+    ``mask`` is the place of the action masks: ``"info"`` (``infos[agent]["action_mask"]``, int8), ``"observation"``
+    (observations become ``{"observation", "action_mask"}``), ``"both"``, or None. All agents end together, all
+    terminated (the grid is lost) or all truncated (time limit). An action that the rules refuse is played as doing
+    nothing and reported in the agent's info; an action outside of its space is an error, and changes nothing.
+    """
+
+    metadata = {  # noqa: RUF012 (PettingZoo's form)
+        "name": "marlgrid_v0",
+        "render_modes": list(RENDER_MODES),
+        "is_parallelizable": True,
+        "render_fps": 10,
+    }
+
+    def __init__(
+        self,
+        task: Task,
+        starts: Starts | None = None,
+        *,
+        mask: MaskPlace = "info",
+        render_mode: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ValueError(f"unknown render_mode {render_mode!r}; choose from {list(RENDER_MODES)} or None")
+        check_place(task, mask)
+        self.task = task
+        self.starts = starts or Starts(task.series)
+        self.mask = mask
+        self.render_mode = render_mode
+        self.possible_agents = list(task.agents)
+        self.agents: list[str] = []
+        self.action_spaces = {agent: task.action_space(agent) for agent in task.agents}
+        self.observation_spaces = {agent: observation_space(task, agent, mask) for agent in task.agents}
+        self.state_space = task.state_space
+        self._rng = np.random.default_rng(seed)
+        self._episode: Episode | None = None
+
+    # ------------------------------------------------------------------ spaces
+    def observation_space(self, agent: str) -> spaces.Space[Any]:
+        """The same object at each call."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Space[Any]:
+        """The same object at each call."""
+        return self.action_spaces[agent]
+
+    @property
+    def max_cycles(self) -> int | None:
+        """PettingZoo's word for the greatest number of steps of an episode."""
+        return self.starts.max_steps
+
+    @max_cycles.setter
+    def max_cycles(self, steps: int | None) -> None:
+        self.starts = self.starts.limited(steps)
+
+    # ------------------------------------------------------------------ episodes
+    def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Observations, Infos]:
+        """Starts an episode; options are ``scenario``, ``max_steps`` and ``start`` (a row, or ``"random"``).
+
+        Everything that follows, later resets without a seed included, is a function of the last seed given. Raises
+        ValueError for unknown options, and where the grid cannot be run from the chosen start.
+        """
+        if seed is not None:
+            self._rng = np.random.default_rng(int(seed))
+        start = self.starts.draw(self._rng, options)
+        episode, outputs = self.task.reset(*(np.array([number]) for number in start))
+        outcome = Outcome(int(episode.state.outcome[0]))
+        if outcome != Outcome.RUNNING:
+            raise ValueError(
+                f"scenario {start.scenario} cannot start at row {start.t_start}: {outcome.name}; choose another "
+                "scenario or start, or check the thermal limits"
+            )
+        self._episode = episode
+        self.agents = self.possible_agents[:]
+        self._show()
+        return self._observations(outputs), self._infos(outputs)
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[Observations, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
+        """One step of the grid; an action is an element of the agent's space, or made by ``make_action``.
+
+        Raises KeyError for missing or unknown agents, TypeError or ValueError for what is not an action, and
+        RuntimeError before the first reset and after the end.
+        """
+        episode = self._running("step")
+        check_agents(self.agents, actions)
+        self._episode, outputs = self.task.step(episode, {agent: [actions[agent]] for agent in self.agents})
+        agents = self.possible_agents
+        terminated, truncated = bool(outputs.terminated[0]), bool(outputs.truncated[0])
+        if terminated or truncated:
+            self.agents = []
+        self._show()
+        return (
+            self._observations(outputs),
+            {agent: outputs.rewards[agent].item(0) for agent in agents},
+            dict.fromkeys(agents, terminated),
+            dict.fromkeys(agents, truncated),
+            self._infos(outputs),
+        )
+
+    def state(self) -> np.ndarray:
+        """(n,) float32 view of the whole grid, for centralised critics."""
+        return self.task.central_state(self._started("state").state)[0]
+
+    # ------------------------------------------------------------------ beyond PettingZoo
+    def make_action(self, keys: Mapping[str, Any]) -> Commands:
+        """An action of a zone in the words of the grid, such as ``{"set_line_status": [("0_1_0", -1)]}``."""
+        return self.task.make_action(keys)
+
+    def observe_grid(self) -> Observation:
+        """The whole grid in the field's terms, with ``simulate``."""
+        return self.task.observe_grid(self._started("observe_grid"))
+
+    def snapshot(self) -> Episode:
+        """The episode as a value: keep it, ``restore`` it, in this environment or in another of the same task."""
+        return self._started("snapshot")
+
+    def restore(self, episode: Episode) -> tuple[Observations, Infos]:
+        """Goes back to a snapshot, and returns what the agents saw then."""
+        if not isinstance(episode, Episode):
+            raise TypeError(f"restore takes a value of snapshot(), not a {type(episode).__name__}")
+        outputs = self.task.look(episode)
+        self._episode = episode
+        self.agents = self.possible_agents[:] if episode.state.running[0] else []
+        return self._observations(outputs), self._infos(outputs)
+
+    @property
+    def current(self) -> State:
+        """The state of the grid, a batch of one."""
+        return self._started("current").state
+
+    # ------------------------------------------------------------------ pictures
+    def render(self) -> np.ndarray | str | None:
+        """A picture (height, width, 3) uint8 for ``"rgb_array"``, a text for ``"ansi"``.
+
+        ``"human"`` prints that text at each reset and step, over the previous one on a terminal.
+        """
+        state = self._started("render").state
+        if self.render_mode is None:
+            raise RuntimeError(f"there is nothing to render to: make the environment with render_mode= {RENDER_MODES}")
+        if self.render_mode == "ansi":
+            return render_ansi(self.task.system, state, self.task.series)
+        if self.render_mode == "rgb_array":
+            from marlgrid.render.picture import render_rgb  # matplotlib is needed here alone
+
+            return render_rgb(self.task.system, state, self.task.series)
+        return None
+
+    def _show(self) -> None:
+        """Prints the episode for ``"human"``."""
+        if self.render_mode != "human" or self._episode is None:
+            return
+        terminal = sys.stdout.isatty()
+        text = render_ansi(self.task.system, self._episode.state, self.task.series, colour=terminal)
+        sys.stdout.write(("\x1b[2J\x1b[H" if terminal else "") + text + "\n")
+        if terminal:
+            time.sleep(1 / self.metadata["render_fps"])
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    # ------------------------------------------------------------------ parts
+    def _started(self, what: str) -> Episode:
+        if self._episode is None:
+            raise RuntimeError(f"{what} needs an episode: call reset first")
+        return self._episode
+
+    def _running(self, what: str) -> Episode:
+        episode = self._started(what)
+        if not self.agents:
+            raise RuntimeError(f"{what} after the end of the episode: call reset first")
+        return episode
+
+    def _observations(self, outputs: Outputs) -> Observations:
+        observations: Observations = {agent: rows[0] for agent, rows in outputs.observations.items()}
+        if self.mask in ("observation", "both"):
+            return {a: {"observation": o, "action_mask": _first(outputs.masks[a])} for a, o in observations.items()}
+        return observations
+
+    def _infos(self, outputs: Outputs) -> Infos:
+        infos = {agent: {k: v.item(0) for k, v in info.items()} for agent, info in outputs.infos.items()}
+        if self.mask in ("info", "both"):
+            for agent, mask in outputs.masks.items():
+                infos[agent]["action_mask"] = _first(mask)
+        return infos
+
+
+def _first(mask: Mask) -> Mask:
+    return tuple(part[0] for part in mask) if isinstance(mask, tuple) else mask[0]

@@ -1,0 +1,93 @@
+"""Where an episode begins: which seed, which scenario, which row of it, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from marlgrid.model.time_series import TimeSeries
+
+RESET_OPTIONS = ("scenario", "max_steps", "start")
+
+
+class Start(NamedTuple):
+    """The beginning of one episode."""
+
+    seed: int
+    scenario: int
+    t_start: int
+    max_steps: int
+
+
+@dataclass(frozen=True)
+class Starts:
+    """How the episodes of an environment begin, unless the options of a reset say otherwise."""
+
+    series: TimeSeries
+    split: str = "train"
+    """Episodes draw their scenario from this split of the series."""
+    scenario: int | None = None
+    """One scenario for all episodes, of any split."""
+    start: int | str = 0
+    """Row of the scenario at which episodes start, or ``"random"``: any that leaves room for ``max_steps``."""
+    max_steps: int | None = None
+    """Steps after which an episode is truncated; None: at the end of the scenario, which always ends it."""
+
+    def __post_init__(self) -> None:
+        if self.split not in self.series.splits:
+            raise ValueError(f"unknown split {self.split!r}; choose from {sorted(self.series.splits)}")
+        if len(self.series.splits[self.split]) == 0 and self.scenario is None:
+            raise ValueError(f"split {self.split!r} holds no scenario; choose another, or name a scenario")
+        _checked(self.series, {"scenario": self.scenario, "start": self.start, "max_steps": self.max_steps})
+
+    def limited(self, max_steps: int | None) -> Starts:
+        """The same, with another time limit."""
+        return replace(self, max_steps=max_steps)
+
+    def draw(self, rng: np.random.Generator, options: Mapping[str, Any] | None = None) -> Start:
+        """The next start of a stream of episodes; it takes three draws whatever the options, so streams stay aligned.
+
+        Raises ValueError for unknown options, scenarios and rows, TypeError for options that are not whole numbers.
+        """
+        options = _checked(self.series, options or {})
+        seed = int(rng.integers(np.iinfo(np.int64).max))
+        number, fraction = rng.random(), rng.random()
+        scenarios = self.series.splits[self.split]
+        scenario = options.get("scenario", self.scenario)
+        if scenario is None:
+            scenario = scenarios[int(number * len(scenarios))]
+        last = self.series.n_rows(scenario) - 1
+        limit = options.get("max_steps", self.max_steps)
+        start = options.get("start", self.start)
+        if start == "random":
+            start = int(fraction * (last if limit is None else max(last - limit + 1, 1)))
+        elif start >= last:
+            raise ValueError(f"start is {start}, but scenario {scenario} has rows 0 to {last}: give at most {last - 1}")
+        return Start(seed, int(scenario), int(start), last - start if limit is None else min(limit, last - start))
+
+
+def _checked(series: TimeSeries, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that say something; an error names what is unknown or out of range."""
+    # PettingZoo's conformance tests pass the key "options" to see that a reset takes options at all
+    unknown = sorted(set(options) - {*RESET_OPTIONS, "options"})
+    if unknown:
+        raise ValueError(f"unknown reset option(s) {unknown}; choose from {list(RESET_OPTIONS)}")
+    given = {key: options[key] for key in RESET_OPTIONS if options.get(key) is not None}
+    for key, value in given.items():
+        if key == "start" and value == "random":
+            continue
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            raise TypeError(f"{key} is {value!r}, give a whole number")
+        given[key] = int(value)
+    if given.get("max_steps", 1) < 1:
+        raise ValueError(f"max_steps is {given['max_steps']}, give at least 1")
+    if given.get("start", 0) != "random" and given.get("start", 0) < 0:
+        raise ValueError(f"start is {given['start']}, give a row of the scenario (0 or more) or 'random'")
+    if "scenario" in given and not any(given["scenario"] in numbers for numbers in series.splits.values()):
+        known = ", ".join(f"{name} {r.start} to {r.stop - 1}" for name, r in series.splits.items() if len(r))
+        raise ValueError(f"there is no scenario {given['scenario']}; the series has {known}")
+    return given
