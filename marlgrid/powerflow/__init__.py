@@ -9,11 +9,11 @@ from marlgrid.powerflow.base import PowerFlow
 if TYPE_CHECKING:
     from marlgrid.model.grid import Grid
 
-POWER_FLOWS = ("lightsim", "pandapower", "dc")
+POWER_FLOWS = ("newton", "lightsim", "pandapower", "dc")
 
 
 def power_flow(spec: str | PowerFlow, grid: Grid) -> PowerFlow:
-    """The solver of that name made for the grid ("lightsim", "pandapower" or "dc"), or the given solver itself.
+    """The solver of that name made for the grid ("newton", "lightsim", "pandapower" or "dc"), or the given solver itself.
 
     Raises ValueError for an unknown name and TypeError for an object without a ``solve`` method.
     """
@@ -23,6 +23,10 @@ def power_flow(spec: str | PowerFlow, grid: Grid) -> PowerFlow:
                 f"power_flow is {spec!r}; give one of {POWER_FLOWS}, or an object with solve(inputs, start, rows)"
             )
         return spec
+    if spec == "newton":
+        from marlgrid.powerflow.newton import NewtonPowerFlow
+
+        return NewtonPowerFlow(grid)
     if spec == "lightsim":
         from marlgrid.powerflow.lightsim import LightSimPowerFlow
 

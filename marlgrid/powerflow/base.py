@@ -11,7 +11,7 @@ class PowerFlowInput(NamedTuple):
     """Everything the physics needs, (n_env, n_element) each, float64 unless said otherwise."""
 
     topo_vect: np.ndarray
-    """(n_env, dim_topo) int32 busbar of each element, -1 when disconnected; a line has both ends on a busbar or none."""
+    """(n_env, dim_topo) int32 busbar of each element, -1 when disconnected; both ends of a line, or none, are on one."""
     shunt_bus: np.ndarray
     """(n_env, n_shunt) int32."""
     gen_p: np.ndarray

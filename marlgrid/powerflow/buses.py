@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numba import njit
@@ -33,7 +34,7 @@ class BusLayout:
     def of(cls, grid: Grid) -> BusLayout:
         sizes = [grid.n_line, grid.n_line, grid.n_gen, grid.n_load, grid.n_storage, grid.n_shunt]
         bounds = np.concatenate([[0], np.cumsum(sizes)])
-        columns = [slice(int(first), int(last)) for first, last in zip(bounds, bounds[1:], strict=False)]
+        columns = [slice(int(first), int(last)) for first, last in pairwise(bounds)]
         layout = grid.topology_layout
         position = np.concatenate([layout.line_or, layout.line_ex, layout.gen, layout.load, layout.storage])
         sub = np.concatenate(

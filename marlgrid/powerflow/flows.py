@@ -132,7 +132,9 @@ def _flows(
         needed[:] = 0.0
         _line_flows(bus, voltage[env], admittances, sn_mva, v_kv, theta, needed, line[:, env])
         _withdrawals(bus[first_load:], load_p[env], load_q[env], v_kv, theta, needed, load[:, env])
-        _withdrawals(bus[first_storage:], storage_p[env], np.zeros(storage.shape[2]), v_kv, theta, needed, storage[:, env])
+        _withdrawals(
+            bus[first_storage:], storage_p[env], np.zeros(storage.shape[2]), v_kv, theta, needed, storage[:, env]
+        )
         _shunt_flows(bus[first_shunt:], shunt_s, vn_kv, v_kv, needed, shunt[:, env])
         _generation(
             bus[2 * n_line :],

@@ -13,6 +13,7 @@ from marlgrid.model.grid import Grid
 from marlgrid.powerflow.base import Flow, PowerFlowInput, plain_input
 from marlgrid.powerflow.buses import BusLayout
 from marlgrid.powerflow.flows import FlowModel
+from marlgrid.powerflow.setpoints import first_guess, set_points
 
 TOLERANCE = 1e-8
 """Largest mismatch of a solution, per unit."""
@@ -106,10 +107,12 @@ class _Sent:
             guess=np.empty((n_env, self.n_bus), dtype=complex),
             warm=np.empty(n_env, dtype=bool),
         )
-        _split(inputs.gen_p, inputs.load_p, inputs.load_q, inputs.storage_p, orders.gen_p, orders.drawn_p, orders.drawn_q)
+        _split(
+            inputs.gen_p, inputs.load_p, inputs.load_q, inputs.storage_p, orders.gen_p, orders.drawn_p, orders.drawn_q
+        )
         gen_bus = self.layout.gen.start
-        _set_points(buses, gen_bus, inputs.gen_v, self.gen_vn_kv, self.slack, self.regulates, orders.gen_v)
-        _first_guess(buses, self.layout.slack, start, self.layout.n_sub, orders.guess, orders.warm)
+        set_points(buses, gen_bus, inputs.gen_v, self.gen_vn_kv, self.slack, self.regulates, orders.gen_v)
+        first_guess(buses, self.layout.slack, start, self.layout.n_sub, orders.guess, orders.warm)
         return orders
 
     def send(self, env: int, orders: _Orders, buses: np.ndarray) -> None:
@@ -170,7 +173,9 @@ def _build(grid: Grid, layout: BusLayout) -> LSGrid:
     model.set_sn_mva(float(grid.sn_mva))
     model.init_bus(grid.n_sub, grid.n_busbar, np.tile(grid.sub_vn_kv, grid.n_busbar).astype(float), 0, grid.n_line)
     ends = [np.asarray(sub, dtype=np.int32) for sub in (grid.line_or_to_subid, grid.line_ex_to_subid)]
-    double = [np.asarray(a, dtype=float) for a in (grid.line_r_pu, grid.line_x_pu, grid.line_ratio, grid.line_shift_deg)]
+    double = [
+        np.asarray(a, dtype=float) for a in (grid.line_r_pu, grid.line_x_pu, grid.line_ratio, grid.line_shift_deg)
+    ]
     charging = 2.0 * np.asarray(grid.line_y_or_pu, dtype=complex)
     model.init_trafo(*double[:2], charging, *double[2:], [True] * grid.n_line, *ends, True)
     _add_injections(model, grid, layout)
@@ -228,46 +233,3 @@ def _split(gen_p, load_p, load_q, storage_p, gen32, drawn32, q32):
         for i in range(n_storage):
             drawn32[env, n_load + i] = storage_p[env, i]
             drawn32[env, rest + n_gen + n_load + i] = storage_p[env, i] - drawn32[env, n_load + i]
-
-
-@njit(cache=True)
-def _set_points(buses, first, gen_v, vn_kv, slack, regulates, out):
-    """One voltage per bus: that of the slack generator, else of the first that regulates it."""
-    n_env, n_gen = gen_v.shape
-    for env in range(n_env):
-        for i in range(n_gen):
-            out[env, i] = 1.0
-            if not regulates[i]:
-                continue
-            leader = i
-            bus = buses[env, first + i]
-            if bus >= 0:
-                for j in range(i):
-                    if regulates[j] and buses[env, first + j] == bus:
-                        leader = j
-                        break
-                if buses[env, first + slack] == bus:
-                    leader = slack
-            out[env, i] = gen_v[env, leader] / vn_kv[leader]
-
-
-@njit(cache=True)
-def _first_guess(buses, slack, start, n_sub, guess, warm):
-    """A previous solution, turned so that the slack's angle is zero; a busbar just come into use takes its sibling's."""
-    n_env, n_bus = start.shape
-    for env in range(n_env):
-        warm[env] = False
-        for bus in range(n_bus):
-            guess[env, bus] = start[env, bus]
-            warm[env] |= start[env, bus] != 0
-        for bus in range(n_bus):
-            sibling = bus % n_sub
-            while guess[env, bus] == 0 and sibling < n_bus:
-                guess[env, bus] = start[env, sibling]
-                sibling += n_sub
-            if guess[env, bus] == 0:
-                guess[env, bus] = 1.0
-        reference = guess[env, buses[env, slack]] if buses[env, slack] >= 0 else 1.0 + 0j
-        if reference.imag != 0:
-            for bus in range(n_bus):
-                guess[env, bus] *= np.conj(reference) / abs(reference)

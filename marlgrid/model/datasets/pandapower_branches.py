@@ -1,7 +1,7 @@
 """Lines and transformers of a pandapower network as pi circuits in per unit.
 
 Textbook circuit theory. A line is its own pi circuit. A transformer is a T circuit on its low-voltage side (leakage,
-magnetising branch, leakage), turned into the equivalent pi circuit, behind an ideal transformer at the high-voltage side.
+magnetising branch, leakage), turned into the equivalent pi circuit, behind an ideal transformer at the other side.
 Per unit of the network's ``sn_mva`` and of the nominal voltages of the buses.
 """
 
@@ -46,9 +46,9 @@ def line_branches(net: Any, rows: list[int]) -> Branches:
 def trafo_branches(net: Any, rows: list[int], formula: str) -> Branches:
     """The limit is the rated current of the high-voltage side.
 
-    ``formula`` "v3" takes the magnetising branch as inductive whatever the sign of ``i0_percent``, as pandapower 3 does;
-    "v2" takes a negative ``i0_percent`` as capacitive, as pandapower 2 did: networks converted from per-unit files carry
-    the charging of their transformers that way, Grid2Op's among them. "v2" also splits the leakage in equal halves.
+    ``formula`` "v3" takes the magnetising branch as inductive whatever the sign of ``i0_percent``, as pandapower 3
+    does; "v2" takes a negative ``i0_percent`` as capacitive, as pandapower 2 did: networks converted from per-unit
+    files carry the charging of their transformers that way, Grid2Op's among them. "v2" also splits the leakage evenly.
     """
     trafo = net.trafo.loc[rows]
     hv_bus_kv = net.bus.vn_kv.reindex(trafo.hv_bus).to_numpy(float)

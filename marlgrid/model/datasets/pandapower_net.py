@@ -23,31 +23,38 @@ STORAGE_HOURS = 4.0
 EFFICIENCY = 0.95
 
 
-def grid_from_pandapower(net: Any, name: str, n_busbar: int = 2, *, transformer_formula: str = "v3") -> Grid:
+def grid_from_pandapower(
+    net: Any, name: str, n_busbar: int = 2, *, transformer_formula: str = "v3", bus_names: bool | None = None
+) -> Grid:
     """The grid of a pandapower network; see ``pandapower_rows`` for which of its rows become elements.
 
     ``transformer_formula`` is "v3" for networks of pandapower 3 and "v2" for those written for pandapower 2, such as
     Grid2Op's (see ``trafo_branches``). Names of the network are kept where they are all there and unique, else elements
-    get Grid2Op's names: ``0_1_0`` (from, to, number), ``load_1_0``, ``gen_0_5``, ``storage_5_0``, ``shunt_8_0``, ``sub_3``.
+    get Grid2Op's names: ``0_1_0`` (from, to, number), ``load_1_0``, ``gen_0_5``, ``storage_5_0``, ``sub_3``.
+    Without ``bus_names`` substations are called ``sub_3`` whatever their buses are called, which is Grid2Op's rule and
+    therefore the default with "v2".
 
-    What pandapower does not know gets a default, to be changed by ``dataclasses.replace``: generators are thermal unless
-    their ``type`` says wind, solar (or PV, WP), hydro or nuclear; pmin is 0; pmax is ``max_p_mw``, else twice the
+    What pandapower does not know gets a default, to be changed by ``dataclasses.replace``: generators are thermal
+    unless their ``type`` says wind, solar (or PV, WP), hydro or nuclear; pmin is 0; pmax is ``max_p_mw``, else twice the
     operating point (for an external grid at least the load of the grid); ramps are 10 % of pmax per step, 0 for
     renewables; costs come from ``poly_cost``, else 40 per MW, 0 for renewables; storages have their ``max_e_mwh`` and
     ``sn_mva``, else 4 hours between the two, efficiencies of 0.95 and no losses. An external grid's power is what the
     other generators leave of the load.
 
-    Raises ValueError that names every element which the grid model cannot hold, and TypeError for anything but a network.
+    Raises ValueError that names every element which the grid model cannot hold, and TypeError for anything else than a
+    network.
     """
     if not isinstance(net, pandapower.pandapowerNet):
-        raise TypeError(f"a pandapower network is needed, not {type(net).__name__}; read files with pandapower.from_json")
+        raise TypeError(
+            f"a pandapower network is needed, not {type(net).__name__}; read files with pandapower.from_json"
+        )
     if transformer_formula not in TRANSFORMER_FORMULAS:
         raise ValueError(f"unknown transformer_formula {transformer_formula!r}; choose from {TRANSFORMER_FORMULAS}")
     if isinstance(n_busbar, bool) or n_busbar != int(n_busbar) or n_busbar < 1:
         raise ValueError(f"n_busbar is {n_busbar!r}, give a whole number of at least 1")
     rows = NetRows.of(net)
     parts = {
-        **_substations(net, rows),
+        **_substations(net, rows, transformer_formula == "v3" if bus_names is None else bus_names),
         **_lines(net, rows, transformer_formula),
         **_loads(net, rows),
         **_storages(net, rows),
@@ -78,10 +85,11 @@ def _source(net: Any) -> str:
     return pandapower.to_json(bare)
 
 
-def _substations(net: Any, rows: NetRows) -> dict[str, Any]:
+def _substations(net: Any, rows: NetRows, bus_names: bool) -> dict[str, Any]:
     bus = net.bus.loc[rows.first_bus]
+    plain = [f"sub_{i}" for i in range(len(bus))]
     return {
-        "name_sub": _names(bus, [f"sub_{i}" for i in range(len(bus))]),
+        "name_sub": _names(bus, plain) if bus_names else tuple(plain),
         "sub_vn_kv": bus.vn_kv.to_numpy(float),
         "sub_xy": _coordinates(bus),
     }
@@ -113,9 +121,13 @@ def _lines(net: Any, rows: NetRows, formula: str) -> dict[str, Any]:
     dead = [text for text, r, x in zip(labels, branches.r_pu, branches.x_pu, strict=True) if not abs(r + 1j * x) > 0]
     if dead:
         raise ValueError(f"{', '.join(dead)} must have an impedance; join buses by a closed bus-bus switch instead")
-    fallback = [f"{f}_{t}_{i}" for i, (f, t) in enumerate(zip(origin, extremity, strict=True))]
+    ends = np.stack([origin, extremity], axis=1)
+    ends[len(rows.line) :].sort(axis=1)  # Grid2Op names a transformer by its lower substation first
+    fallback = [f"{f}_{t}_{i}" for i, (f, t) in enumerate(ends)]
     return {
-        "name_line": _names(pd.concat([net.line.loc[rows.line, ["name"]], net.trafo.loc[rows.trafo, ["name"]]]), fallback),
+        "name_line": _names(
+            pd.concat([net.line.loc[rows.line, ["name"]], net.trafo.loc[rows.trafo, ["name"]]]), fallback
+        ),
         "line_or_to_subid": origin,
         "line_ex_to_subid": extremity,
         "line_is_trafo": np.arange(len(origin)) >= len(rows.line),

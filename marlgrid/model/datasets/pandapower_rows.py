@@ -147,7 +147,11 @@ def _problems(net: Any, sub: dict[int, int]) -> Iterator[str]:
     yield from _switch_problems(net, sub)
     yield from _slack_problems(net)
     for table, columns, what in (
-        ("load", ("const_z_p_percent", "const_z_q_percent", "const_i_p_percent", "const_i_q_percent"), "constant power"),
+        (
+            "load",
+            ("const_z_p_percent", "const_z_q_percent", "const_i_p_percent", "const_i_q_percent"),
+            "constant power",
+        ),
         ("load", ("const_z_percent", "const_i_percent"), "constant power"),
         ("storage", ("q_mvar",), "storages without reactive power"),
         ("shunt", ("step_dependency_table",), "shunts without a step table"),
@@ -173,7 +177,8 @@ def _switch_problems(net: Any, sub: dict[int, int]) -> Iterator[str]:
     if "z_ohm" in net.switch:
         resistive = (net.switch.et == "b") & net.switch.closed.astype(bool) & (_numbers(net.switch, "z_ohm") > 0)
         if resistive.any():
-            yield f"a closed bus-bus switch must have no impedance, set z_ohm of {_labels(net, 'switch', resistive)} to 0"
+            what = _labels(net, "switch", resistive)
+            yield f"a closed bus-bus switch must have no impedance, set z_ohm of {what} to 0"
     for a, b in _closed_couplers(net):
         if a in sub and b in sub and not np.isclose(net.bus.at[a, "vn_kv"], net.bus.at[b, "vn_kv"]):
             yield f"buses {a} and {b} are joined by a closed switch but differ in nominal voltage"
@@ -183,7 +188,9 @@ def _slack_problems(net: Any) -> Iterator[str]:
     """Exactly one generator may balance the grid: an external grid, or a generator flagged ``slack``."""
     found = []
     for table in ("ext_grid", "gen"):
-        used = net[table].in_service.to_numpy(bool) & np.isin(net[table].bus, net.bus.index[net.bus.in_service.astype(bool)])
+        used = net[table].in_service.to_numpy(bool) & np.isin(
+            net[table].bus, net.bus.index[net.bus.in_service.astype(bool)]
+        )
         if table == "gen":
             used &= net.gen.slack.to_numpy(bool) if "slack" in net.gen else False
         found += [label(net, table, row) for row in net[table].index[used]]
