@@ -274,10 +274,11 @@ def _can_follow(tables, rise, setpoint, needed, taking_part):  # pragma: no cove
 def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cover
     """Solves the redispatch exactly; x is the change of the actual dispatch.
 
-    Generators with a target come first: minimise sum w (x - gap)^2 within bounds, w ~ 1 / (ramp_up + ramp_down), as far
-    as the others can make up for it. The others then take the rest, as near as bounds allow to a split in proportion to
-    their ramps. Without any target, all are pulled back to zero by the first rule. Grid2Op's objective leaves the
-    second choice to its optimiser's starting point; this is where that ends when no bound is in the way.
+    Generators with a target lead: minimise sum w (x - gap)^2 within bounds, w ~ 1 / (ramp_up + ramp_down), as far as the
+    others can make up for it. The others offset the targets in proportion to their ramps (counting leaders that have
+    none left to pursue), and share what bounds, storages and curtailment add to that in equal parts. Without any target
+    all are pulled back to zero by the first rule. Grid2Op's objective leaves the second choice open: this is where its
+    optimiser goes from its starting point.
     """
     actual, scheduled = dispatch.actual[e], dispatch.scheduled_p[e]
     n_gen = len(actual)
@@ -302,9 +303,9 @@ def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cove
     wanted = np.minimum(np.maximum(gap[leads], lo[leads]), hi[leads]).sum()
     lead_total = min(max(wanted, needed - hi[rests].sum()), needed - lo[rests].sum())
     _fill(lo, hi, gap, agility, leads, lead_total, actual)
-    centre = np.zeros(n_gen)
     if rests.any():
-        centre = (needed - gap[leads].sum()) * agility / agility[rests].sum()
+        settled = leads & (np.abs(gap) <= 1e-7)
+        centre = -gap[leads].sum() * agility / (agility[rests].sum() + agility[settled].sum())
         _fill(lo, hi, centre, np.ones(n_gen), rests, needed - lead_total, actual)
     return True
 

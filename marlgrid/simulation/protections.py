@@ -55,7 +55,9 @@ def _inputs(state: State, topo_vect: np.ndarray) -> PowerFlowInput:
 
 def _merge(flow: Flow, again: Flow, rows: np.ndarray) -> Flow:
     """The flow with some rows solved again."""
-    return Flow(*(np.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old) for old, new in zip(flow, again, strict=True)))
+    return Flow(
+        *(np.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old) for old, new in zip(flow, again, strict=True))
+    )
 
 
 def _note_lost(system: System, state: State, topo_vect: np.ndarray, lost: np.ndarray) -> State:

@@ -41,7 +41,14 @@ def enforce(system: System, state: State, action: Action, attack: Attack) -> Rul
     line_impacted = np.zeros((n_env, system.grid.n_line), dtype=np.bool_)
     sub_impacted = np.zeros((n_env, system.grid.n_sub), dtype=np.bool_)
     _judge_all(
-        system.tables, action.commands, action.first, action.last, seen_by_judge(state), reason, line_impacted, sub_impacted
+        system.tables,
+        action.commands,
+        action.first,
+        action.last,
+        seen_by_judge(state),
+        reason,
+        line_impacted,
+        sub_impacted,
     )
     attacked, refused = _judge_attack(
         system.tables,

@@ -46,7 +46,9 @@ def test_what_a_bound_cuts_is_shared_equally():
 
 def test_target_is_pursued_over_several_steps_and_kept():
     system = small_system()
-    states, _ = play(system, start(system), asks(0, (K.REDISPATCH, 0, 5.0)), asks(0, (K.REDISPATCH, 0, 5.0)), REST, REST)
+    states, _ = play(
+        system, start(system), asks(0, (K.REDISPATCH, 0, 5.0)), asks(0, (K.REDISPATCH, 0, 5.0)), REST, REST
+    )
     assert states[-1].dispatch.target[0, 0] == 10
     assert actual(states)[:2] == [10, -10]
 
