@@ -1,0 +1,14 @@
+"""The baseline of every study."""
+
+from __future__ import annotations
+
+from agents.base import Choices, zones_of
+from marlgrid.simulation.action import NO_COMMANDS
+from marlgrid.task.task import Episode, Outputs, Task
+
+
+class DoNothing:
+    """No zone ever acts."""
+
+    def act(self, task: Task, episode: Episode, outputs: Outputs) -> Choices:
+        return {zone: [NO_COMMANDS] * episode.state.n_env for zone in zones_of(task)}
