@@ -51,14 +51,13 @@ def zero_totals(n_env: int, n_zone: int) -> Totals:
 def account(
     system: System, series: TimeSeries, before: State, ruling: Ruling, after: State, totals: Totals
 ) -> tuple[np.ndarray, Totals]:
-    """(n_zone, n_key, n_env) float64 by ``ZONE_KEYS``, and the totals with this step. Rows that were over cost nothing."""
+    """(n_zone, n_key, n_env) float64 by ``ZONE_KEYS``, and the totals with this step. Ended rows cost nothing."""
     zones, grid = system.zones, system.grid
-    sums = np.stack(totals)
-    lost = before.running & (after.outcome > Outcome.TIME_LIMIT)
     unserved = np.zeros(ruling.reason.shape)
-    for env in np.flatnonzero(lost):
-        unserved[env] = unserved_mwh(system, series, after.scenario[env], after.t[env], after.t_end[env])
-    figures = _account(
+    if _any_newly_lost(before.outcome, after.outcome):
+        for env in np.flatnonzero(before.running & (after.outcome > Outcome.TIME_LIMIT)):
+            unserved[env] = unserved_mwh(system, series, after.scenario[env], after.t[env], after.t_end[env])
+    figures, *sums = _account(
         before.outcome,
         after.outcome,
         ruling.reason,
@@ -68,10 +67,11 @@ def account(
         zones.line_or,
         zones.line_ex,
         unserved,
-        after.t - after.t_start,
-        after.t_end - after.t_start,
+        after.t_start,
+        after.t,
+        after.t_end,
         after.attack.starts,
-        sums,
+        *totals,
     )
     return figures, Totals(*sums)
 
@@ -97,14 +97,23 @@ def infos(
 
 
 @njit(cache=True)
+def _any_newly_lost(was, outcome):  # pragma: no cover
+    lost = False
+    for e in range(len(was)):
+        lost = lost or (was[e] == 0 and outcome[e] > 1)
+    return lost
+
+
+@njit(cache=True)
 def _account(  # pragma: no cover
-    was, outcome, reason, rho, topo_vect, line_pos, line_or, line_ex, unserved, steps, length, starts, totals
+    was, outcome, reason, rho, topo_vect, line_pos, line_or, line_ex, unserved, t_start, t, t_end, starts, *totals
 ):
     n_env, n_zone = reason.shape
     figures = np.zeros((n_zone, 13, n_env))
+    illegal, overload, lost_mwh = totals[0].copy(), totals[1].copy(), totals[2].copy()
     for e in range(n_env):
         running = was[e] == 0
-        survived = steps[e] - (1 if outcome[e] > 1 else 0)
+        survived = t[e] - t_start[e] - (outcome[e] > 1)
         for l in range(rho.shape[1]) if running else range(0):
             for end in range(2):
                 z = line_or[l] if end == 0 else line_ex[l]
@@ -114,17 +123,18 @@ def _account(  # pragma: no cover
                 figures[z, 3, e] += topo_vect[e, line_pos[l]] < 0
                 figures[z, 5, e] = max(figures[z, 5, e], rho[e, l])
         for z in range(n_zone):
-            figure = figures[z, :, e]
             if running:
-                figure[0] = reason[e, z] != 0
-                figure[1] = reason[e, z]
-                figure[4] = unserved[e, z]
-            figure[6] = survived
-            figure[7] = survived / max(length[e], 1)
-            figure[8] = outcome[e]
-            figure[9] = starts[e]
-            totals[0, e, z] += figure[0]
-            totals[1, e, z] += figure[2]
-            totals[2, e, z] += figure[4]
-            figure[10:13] = totals[:, e, z]
-    return figures
+                figures[z, 0, e] = reason[e, z] != 0
+                figures[z, 1, e] = reason[e, z]
+                figures[z, 4, e] = unserved[e, z]
+            illegal[e, z] += figures[z, 0, e]
+            overload[e, z] += figures[z, 2, e]
+            lost_mwh[e, z] += figures[z, 4, e]
+            figures[z, 6, e] = survived
+            figures[z, 7, e] = survived / max(t_end[e] - t_start[e], 1)
+            figures[z, 8, e] = outcome[e]
+            figures[z, 9, e] = starts[e]
+            figures[z, 10, e] = illegal[e, z]
+            figures[z, 11, e] = overload[e, z]
+            figures[z, 12, e] = lost_mwh[e, z]
+    return figures, illegal, overload, lost_mwh

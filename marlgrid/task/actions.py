@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,7 +46,7 @@ class ZoneActions(Protocol):
 class DiscreteActions:
     """One number per zone: 0 does nothing, the others are the ready actions of a menu (or of an explicit list).
 
-    ``actions`` replaces the menu: for each zone's name, a list of mappings as taken by ``make_action``, or ``Commands``.
+    ``actions`` replaces the menu: for each zone's name, a list of mappings for ``make_action``, or ``Commands``.
     ``pad=True`` gives all zones equally large spaces; the mask forbids what fills them up.
     """
 
@@ -61,7 +62,7 @@ class DiscreteActions:
         self.n_ready = [len(ready) for ready in lists]
         self.table: Table = table(padded(system, lists) if pad else lists)
         self._sizes = np.diff(self.table.offset)
-        self._spaces = tuple(spaces.Discrete(int(size)) for size in self._sizes)
+        self._spaces: tuple[spaces.Discrete, ...] = tuple(spaces.Discrete(int(size)) for size in self._sizes)
 
     def space(self, zone: int) -> spaces.Discrete:
         return self._spaces[zone]
@@ -106,8 +107,8 @@ class MultiDiscreteActions:
     """A vector of numbers per zone, one per component of the menu; 0 leaves that component alone.
 
     Components are: the zone's lines, its substations, then each generator and storage. Each component's mask says what
-    the rules would accept of it alone; two accepted parts may still contradict each other (a line disconnected and moved
-    to a busbar at once), and then the zone's whole action is refused.
+    the rules would accept of it alone; two accepted parts may still contradict each other (a line disconnected and put
+    on a busbar at once), and then the zone's whole action is refused.
     """
 
     def __init__(self, system: System, menu: Menu | None = None) -> None:
@@ -130,10 +131,15 @@ class MultiDiscreteActions:
         if isinstance(element, Commands):
             return element
         numbers, sizes = np.asarray(element), self._sizes[zone]
-        if numbers.dtype.kind not in "iu" or numbers.shape != sizes.shape or (numbers < 0).any() or (numbers >= sizes).any():
+        if (
+            numbers.dtype.kind not in "iu"
+            or numbers.shape != sizes.shape
+            or (numbers < 0).any()
+            or (numbers >= sizes).any()
+        ):
             raise ValueError(
-                f"{_agent(self.system, zone)} was given action {element!r}: give {len(sizes)} whole numbers, each from 0 "
-                f"to below {sizes.tolist()}, or commands made by make_action"
+                f"{_agent(self.system, zone)} was given action {element!r}: give {len(sizes)} whole numbers, each "
+                f"from 0 to below {sizes.tolist()}, or commands made by make_action"
             )
         chosen = self._starts[zone][:-1] + numbers
         return concatenate([self.table.entry(a) for a, number in zip(chosen, numbers, strict=True) if number])
@@ -143,10 +149,7 @@ class MultiDiscreteActions:
 
     def masks(self, state: State) -> list[Mask]:
         allowed = legal(self.system, state, self.table.commands, self.table.start, self.table.zone).view(np.int8)
-        return [
-            tuple(allowed[:, begin:end] for begin, end in zip(starts[:-1], starts[1:], strict=True))
-            for starts in self._starts
-        ]
+        return [tuple(allowed[:, begin:end] for begin, end in pairwise(starts)) for starts in self._starts]
 
     def describe(self, zone: int, element: Any) -> str:
         """The action in words."""
@@ -158,7 +161,7 @@ class AttackActions:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        self.space = spaces.Discrete(1 + len(self.lines))
+        self.space: spaces.Discrete = spaces.Discrete(1 + len(self.lines))
 
     @cached_property
     def lines(self) -> np.ndarray:
@@ -172,7 +175,7 @@ class AttackActions:
             number = _whole_number(element)
             if number is None or not 0 <= number <= len(self.lines):
                 raise ValueError(
-                    f"opponent_0 was given action {element!r}: give a whole number from 0 (no attack) to {len(self.lines)}"
+                    f"opponent_0 was given action {element!r}: give a whole number from 0 (none) to {len(self.lines)}"
                 )
             if number:
                 duration[env, self.lines[number - 1]] = self.system.attack.max_duration
@@ -204,16 +207,13 @@ def _from_menu(system: System, menu: Menu) -> list[list[Commands]]:
     ]
 
 
-def _from_lists(
-    system: System, actions: Mapping[str, Sequence[Mapping[str, Any] | Commands]]
-) -> list[list[Commands]]:
+def _from_lists(system: System, actions: Mapping[str, Sequence[Mapping[str, Any] | Commands]]) -> list[list[Commands]]:
     agents = system.zones.agents
     unknown = sorted(set(actions) - set(agents))
     if unknown:
         raise ValueError(f"actions are given for {unknown}, the zones are {list(agents)}")
     return [
-        [NO_COMMANDS]
-        + [a if isinstance(a, Commands) else make_action(system, a) for a in actions.get(agent, ())]
+        [NO_COMMANDS] + [a if isinstance(a, Commands) else make_action(system, a) for a in actions.get(agent, ())]
         for agent in agents
     ]
 
@@ -236,7 +236,7 @@ def _whole_number(element: Any) -> int | None:
 def _id_matrix(choices: Choices) -> np.ndarray | None:
     """(n_zone, n_env) int64 when all choices are plain numbers, else None."""
     try:
-        ids = np.array(choices)
+        ids: np.ndarray = np.array(choices)
     except ValueError:
         return None
     return ids.astype(np.int64, copy=False) if ids.ndim == 2 and ids.dtype.kind in "iu" else None

@@ -14,8 +14,8 @@ def configurations(grid: Grid, sub: int, limit: int | None = None) -> np.ndarray
     """(n_configuration, n_element) int32 busbar of each element of a substation, the reference (all on 1) first.
 
     Configurations that differ only in the numbers of the busbars count once: the first element is on busbar 1, and
-    busbars come into use in order. Each busbar in use carries at least two elements, one of them a line end, so no load,
-    generator or storage is cut off. Empty when the reference is the only one.
+    busbars come into use in order. Each busbar in use carries at least two elements, one of them a line end, so no
+    load, generator or storage is cut off. Empty when the reference is the only one.
 
     ``limit`` bounds their number. Kept are those that move the fewest elements off busbar 1, among equals first those
     that leave two line ends or more on each busbar (one line lost then splits nothing), then in the order of elements.

@@ -8,7 +8,6 @@ busbar) raises here; what is merely forbidden now (a cooldown, a ramp) is judged
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,17 +27,16 @@ class _Elements(NamedTuple):
     position: np.ndarray
     """(n,) what a command calls each of them: itself, or its place in the topology vector."""
 
-    def index(self, key: str, given: Any) -> int:
+    def number(self, key: str, given: Any) -> int:
         """Number of the element that was given by name or by number."""
         if isinstance(given, str):
             if given in self.names:
                 return self.names.index(given)
-        elif isinstance(given, Integral) and not isinstance(given, (bool, np.bool_)):
-            if 0 <= given < len(self.names):
-                return int(given)
+        elif isinstance(given, (int, np.integer)) and not isinstance(given, bool) and 0 <= given < len(self.names):
+            return int(given)
         some = ", ".join(map(repr, self.names[:5])) + (", ..." if len(self.names) > 5 else "")
         raise ValueError(
-            f"{key}: there is no {self.noun} {given!r}; give a number from 0 to {len(self.names) - 1} or a name ({some})"
+            f"{key}: there is no {self.noun} {given!r}; numbers go from 0 to {len(self.names) - 1}, names are ({some})"
         )
 
 
@@ -66,17 +64,19 @@ def _assigned(key: str, elements: _Elements, value: Any) -> dict[int, float]:
     """Element -> value out of any of the accepted forms; the last mention of an element wins."""
     n = len(elements.names)
     if isinstance(value, Mapping):
-        return {elements.index(key, name): _number(key, number) for name, number in value.items()}
+        return {elements.number(key, name): _number(key, number) for name, number in value.items()}
     if isinstance(value, tuple) and len(value) == 2 and not isinstance(value[0], (tuple, list)):
-        return {elements.index(key, value[0]): _number(key, value[1])}
-    if isinstance(value, np.ndarray) and value.ndim == 1 or _all_numbers(value):
+        return {elements.number(key, value[0]): _number(key, value[1])}
+    if (isinstance(value, np.ndarray) and value.ndim == 1) or _all_numbers(value):
         if len(value) != n:
-            raise ValueError(f"{key}: a vector of {len(value)} values was given, one per {elements.noun} ({n}) is needed")
+            raise ValueError(
+                f"{key}: a vector of {len(value)} values was given, one per {elements.noun} ({n}) is needed"
+            )
         return {i: _number(key, number) for i, number in enumerate(value)}
     if isinstance(value, Sequence) and not isinstance(value, str):
         pairs = [pair for pair in value if isinstance(pair, (tuple, list)) and len(pair) == 2]
         if len(pairs) == len(value):
-            return {elements.index(key, name): _number(key, number) for name, number in pairs}
+            return {elements.number(key, name): _number(key, number) for name, number in pairs}
     raise TypeError(
         f"{key}: {value!r} is none of the accepted forms: a vector over all {n} elements ({elements.noun}), "
         f"(element, value), [(element, value), ...], {{element: value, ...}}"
@@ -85,17 +85,17 @@ def _assigned(key: str, elements: _Elements, value: Any) -> dict[int, float]:
 
 def _listed(key: str, elements: _Elements, value: Any) -> list[int]:
     """Elements out of a boolean vector, one element, or a list of elements."""
-    if isinstance(value, (str, Integral)) and not isinstance(value, (bool, np.bool_)):
-        return [elements.index(key, value)]
+    if isinstance(value, (str, int, np.integer)) and not isinstance(value, bool):
+        return [elements.number(key, value)]
     if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, str):
         raise TypeError(f"{key}: {value!r} is neither a boolean vector nor a {elements.noun} nor a list of them")
     if len(value) and all(isinstance(flag, (bool, np.bool_)) for flag in value):
         if len(value) != len(elements.names):
             raise ValueError(
-                f"{key}: a vector of {len(value)} flags was given, one per {elements.noun} ({len(elements.names)}) is needed"
+                f"{key}: {len(value)} flags were given, one per {elements.noun} ({len(elements.names)}) is needed"
             )
         return [int(i) for i in np.flatnonzero(value)]
-    return sorted({elements.index(key, given) for given in value})
+    return sorted({elements.number(key, given) for given in value})
 
 
 def _all_numbers(value: Any) -> bool:
@@ -114,7 +114,7 @@ def _commands(kind: Kind, elements: _Elements, values: Mapping[int, float]) -> C
     return Commands(np.full(len(values), kind, dtype=np.int8), index, np.array(list(values.values()), dtype=np.float64))
 
 
-# ---------------------------------------------------------------------------------------------------- one reader per key
+# ------------------------------------------------------------------------------------------------ one reader per key
 def _lines(grid: Grid) -> _Elements:
     return _Elements("line", grid.name_line, np.arange(grid.n_line))
 
@@ -203,7 +203,7 @@ def _of_substations(
         raise TypeError(f"{key}: give (substation, vector over its elements) or a list of such pairs, not {value!r}")
     found: dict[int, float] = {}
     for given, vector in pairs:
-        sub = _Elements("substation", grid.name_sub, np.arange(grid.n_sub)).index(key, given)
+        sub = _Elements("substation", grid.name_sub, np.arange(grid.n_sub)).number(key, given)
         places = np.arange(grid.sub_start[sub], grid.sub_start[sub + 1])
         names = tuple(f"element {i} of {grid.name_sub[sub]}" for i in range(len(places)))
         vector = vector if isinstance(vector, np.ndarray) else list(vector)
@@ -278,7 +278,8 @@ def _busbar_phrases(grid: Grid, commands: Commands) -> list[str]:
             groups.setdefault((int(grid.topology_layout.sub[place]), where), []).append(names[place])
     subs = sorted({sub for sub, _ in groups})
     return [
-        f"{grid.name_sub[sub]}: " + " | ".join(f"{where} {', '.join(n)}" for (s, where), n in groups.items() if s == sub)
+        f"{grid.name_sub[sub]}: "
+        + " | ".join(f"{where} {', '.join(n)}" for (s, where), n in groups.items() if s == sub)
         for sub in subs
     ]
 

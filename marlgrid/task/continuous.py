@@ -1,5 +1,6 @@
 """Action spaces with continuous parts: set points between -1 and 1 for generators and storages."""
 
+# ruff: noqa: ARG002 (a mask that never exists does not look at the state)
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -31,7 +32,9 @@ class _Levers:
         self.kind = np.repeat([Kind.REDISPATCH, Kind.CURTAIL, Kind.SET_STORAGE], [len(gens), len(caps), len(units)])
         self.index = np.concatenate([gens, caps, units]).astype(np.int32)
         # value = low part (x < 0) or high part (x > 0); a cap is (x + 1) / 2.
-        self.up = np.concatenate([grid.gen_max_ramp_up[gens], np.full(len(caps), 0.5), grid.storage_max_p_absorb[units]])
+        self.up = np.concatenate(
+            [grid.gen_max_ramp_up[gens], np.full(len(caps), 0.5), grid.storage_max_p_absorb[units]]
+        )
         self.down = np.concatenate(
             [grid.gen_max_ramp_down[gens], np.full(len(caps), 0.5), grid.storage_max_p_prod[units]]
         )
@@ -77,7 +80,7 @@ class BoxActions:
 
 
 class DictActions:
-    """A mapping per zone: ``switch``, a number out of a menu of switching actions, and a vector for each continuous kind.
+    """A mapping per zone: ``switch``, a number out of a menu of switching actions, and a vector per continuous kind.
 
     The keys of a zone are ``switch`` and those of ``redispatch``, ``curtail``, ``storage`` for which it has units.
     """
@@ -108,7 +111,7 @@ class DictActions:
         if not isinstance(element, Mapping) or set(element) != set(space.keys()):
             given = sorted(element) if isinstance(element, Mapping) else type(element).__name__
             raise ValueError(
-                f"{self.system.zones.agents[zone]} was given {given}: give a mapping with the keys {sorted(space.keys())}"
+                f"{self.system.zones.agents[zone]} was given {given}: give a mapping with keys {sorted(space.keys())}"
             )
         parts = [self.switch.commands(zone, element["switch"])]
         for kind, lever in self.levers[zone].items():
@@ -138,7 +141,7 @@ def _checked(system: System, zone: int, element: Any, space: spaces.Space, part:
     if x.shape != space.shape or not (np.abs(x) <= 1).all():
         of = f" for {part}" if part else ""
         raise ValueError(
-            f"{system.zones.agents[zone]} was given {element!r}{of}: give {space.shape[0] if space.shape else 1} numbers "
-            "from -1 to 1, or commands made by make_action"
+            f"{system.zones.agents[zone]} was given {element!r}{of}: give {space.shape[0] if space.shape else 1} "
+            "numbers from -1 to 1, or commands made by make_action"
         )
     return x

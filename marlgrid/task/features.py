@@ -61,12 +61,12 @@ class VectorObservation:
     its own end, and rho, status, counters and plans of the line; nothing else from beyond. The opponent sees all lines,
     its budget and its cooldown.
 
-    Normalised features are in the order of 1: power by pmax, by the load's rated power, or by 100 MW on lines; charge by
-    capacity; time to maintenance as a proximity; busbars as -1 out, 0 first, 1 second. Otherwise they are in the units
-    of the observation attributes. After a game over only time remains, the rest is as in the full observation.
+    Normalised features are in the order of 1: power by pmax, by the load's rated power, or by 100 MW on lines; charge
+    by capacity; time to maintenance as a proximity; busbars as -1 out, 0 first, 1 second. Otherwise they are in the
+    units of the observation attributes. After a game over only time remains, the rest is as in the full observation.
 
-    ``noise`` is the standard deviation, in normalised units, of Gaussian noise on measured quantities: one number, or by
-    attribute. ``pad=True`` fills the zones' vectors with zeros to equal lengths.
+    ``noise`` is the standard deviation, in normalised units, of Gaussian noise on measured quantities, one number or
+    one per attribute. ``pad=True`` fills the zones' vectors with zeros to equal lengths.
     """
 
     def __init__(
@@ -99,7 +99,9 @@ class VectorObservation:
             longest = max(map(len, index.values()))
             blank = len(self._names)
             index = {a: np.append(i, np.full(longest - len(i), blank)) for a, i in index.items()}
-        index[OPPONENT] = self._index(chosen, OPPONENT_ATTRIBUTES, np.ones(system.grid.n_sub, dtype=bool), opponent=True)
+        index[OPPONENT] = self._index(
+            chosen, OPPONENT_ATTRIBUTES, np.ones(system.grid.n_sub, dtype=bool), opponent=True
+        )
         self._index_of = index
         self._all = np.concatenate(list(index.values())).astype(np.int32)
         ends = np.cumsum([len(i) for i in index.values()])
@@ -143,7 +145,7 @@ class VectorObservation:
         known = self._start_minute
         for scenario in state.scenario.tolist():
             if scenario not in known:
-                minutes = np.datetime64(self.series.start(scenario), "m").astype(np.int64)
+                minutes = self.series.start(scenario).astype("datetime64[m]").astype(np.int64)
                 known[scenario] = int(minutes + 3 * 1440) % 10080  # 1970-01-01 was a Thursday
         start = np.array([known[scenario] for scenario in state.scenario.tolist()])
         return _clock(start, state.t, state.t_start, state.t_end, self.system.delta_time)
@@ -252,7 +254,9 @@ def _widths(system: System) -> dict[str, int]:
         if sensor.source == "topo_vect":
             width["topo_vect"] = grid.dim_topo
         else:
-            width.setdefault(sensor.source, 1 if sensor.family == "opponent" else family.get(sensor.family, grid.n_line))
+            width.setdefault(
+                sensor.source, 1 if sensor.family == "opponent" else family.get(sensor.family, grid.n_line)
+            )
     return width
 
 

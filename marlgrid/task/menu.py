@@ -66,7 +66,7 @@ class Menu:
 
     def _lines(self, system: System, zone: int) -> list[Component]:
         options = []
-        for line in np.flatnonzero(system.zones.may_switch[zone]):
+        for line in np.flatnonzero(system.zones.may_switch[zone]).tolist():
             if self.line in ("set", "both"):
                 options += [_single(Kind.SET_LINE_STATUS, line, 1), _single(Kind.SET_LINE_STATUS, line, -1)]
             if self.line in ("change", "both"):
@@ -78,8 +78,8 @@ class Menu:
         for sub in np.flatnonzero(system.zones.labels == zone):
             places = np.arange(system.grid.sub_start[sub], system.grid.sub_start[sub + 1], dtype=np.int32)
             kind = np.full(len(places), Kind.SET_BUS, dtype=np.int8)
-            for busbars in configurations(system.grid, sub, self.max_bus_actions):
-                options.append(Commands(kind, places, busbars.astype(np.float64)))
+            ways = configurations(system.grid, int(sub), self.max_bus_actions)
+            options += [Commands(kind, places, busbars.astype(np.float64)) for busbars in ways]
         return [Component("bus", options)]
 
     def _redispatch(self, system: System, zone: int) -> list[Component]:
@@ -103,7 +103,7 @@ class Menu:
     def _storage(self, system: System, zone: int) -> list[Component]:
         grid = system.grid
         components = []
-        for unit in np.flatnonzero(system.zones.storage == zone):
+        for unit in np.flatnonzero(system.zones.storage == zone).tolist():
             powers = grid.storage_max_p_prod[unit], grid.storage_max_p_absorb[unit]
             values = [level * powers[level > 0] for level in self.storage]
             options = [_single(Kind.SET_STORAGE, unit, value) for value in values if value]

@@ -5,6 +5,7 @@ episode's seed and step, so an episode replays whatever happened in between. Att
 Grid2Op's, with two differences: an attack that is due waits until the rules allow it, and each strikes one line.
 """
 
+# ruff: noqa: ARG002 (an attacker need not use all it is given)
 from __future__ import annotations
 
 import math
@@ -181,7 +182,9 @@ def opponent_from(spec: str | Opponent | None) -> Opponent:
         made: Opponent = OPPONENTS[spec]()
         return made
     if not (callable(getattr(spec, "reset", None)) and callable(getattr(spec, "attack", None))):
-        raise TypeError(f"{spec!r} is no opponent: give a name ({sorted(OPPONENTS)}) or an object with reset and attack")
+        raise TypeError(
+            f"{spec!r} is no opponent: give a name ({sorted(OPPONENTS)}) or an object with reset and attack"
+        )
     return spec
 
 

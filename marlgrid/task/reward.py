@@ -5,6 +5,7 @@ A reward is a function ``(system, before, action, ruling, after) -> (n_env, n_zo
 of its zones). Where a reward has a value for refused actions, only the zone whose action was refused gets it.
 """
 
+# ruff: noqa: ARG002 (a reward need not use all it is given)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -76,9 +77,7 @@ class EconomicReward(_Scoped):
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         groups, grid = _groups(system, self.scope), system.grid
-        spent = _sums(after.flow.gen_p * grid.gen_cost_per_mw, groups.gen, groups.n)
-        dearest = _sums((grid.gen_pmax * grid.gen_cost_per_mw)[None], groups.gen, groups.n)
-        values = 1.0 - spent / np.where(dearest > 0, dearest, 1.0)
+        values = _saved(after.flow.gen_p, grid.gen_cost_per_mw, grid.gen_pmax, groups.gen, groups.n)
         return np.where(_lost(after)[:, None] | ~ruling.accepted, 0.0, _spread(values, system))
 
 
@@ -87,8 +86,8 @@ class RedispReward(_Scoped):
     """What remains of the highest cost, per MW of load, after losses, redispatch and storage use are paid.
 
     Each MWh is priced at the dearest generator that runs; redispatch costs ``alpha`` times as much. -10 when the last
-    step is lost or refused, 0 for a refused action before that. In the zone scope a zone pays for its own lines (half of
-    a tie line's losses), generators and storages, and the zones' mean is the team's value (shunt losses aside).
+    step is lost or refused, 0 for a refused action before that. In the zone scope a zone pays for its own lines (half
+    of a tie line's losses), generators and storages, and the zones' mean is the team's value (but for shunts).
     """
 
     alpha: float = 5.0
@@ -96,25 +95,17 @@ class RedispReward(_Scoped):
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         groups, grid, flow = _groups(system, self.scope), system.grid, after.flow
-        hours = system.delta_time / 60.0
-        price = np.max(np.where(flow.gen_p > 0, grid.gen_cost_per_mw, 0.0), axis=1, initial=0.0)[:, None]
-        redispatch = _sums(np.abs(after.dispatch.actual), groups.gen, groups.n)
-        storage = _sums(np.abs(after.dispatch.storage_power), groups.storage, groups.n)
-        cost = (self._losses(groups, after) + self.alpha * redispatch + storage) * price * hours
-        highest = (0.05 + self.alpha) * grid.gen_pmax.sum() * grid.gen_cost_per_mw.max(initial=0.0) * hours
-        load = flow.load_p.sum(axis=1, keepdims=True)
-        values = _spread((highest - groups.n * cost) / np.where(load > 0, load, 1.0), system)
-        values = np.where(ruling.accepted, values, 0.0)
+        values = _redispatch_margin(
+            (flow.gen_p, flow.load_p, flow.p_or, flow.p_ex, after.dispatch.actual, after.dispatch.storage_power),
+            (grid.gen_cost_per_mw, grid.gen_pmax),
+            (groups.line, groups.gen, groups.storage),
+            groups.n,
+            self.alpha,
+            system.delta_time / 60.0,
+        )
+        values = np.where(ruling.accepted, _spread(values, system), 0.0)
         failed = _lost(after)[:, None] | (~after.running[:, None] & ~ruling.accepted)
         return np.where(failed, self.at_worst, values)
-
-    def _losses(self, groups: _Groups, after: State) -> np.ndarray:
-        """(n_env, n_group) MW."""
-        flow = after.flow
-        if self.scope == "team":
-            return flow.gen_p.sum(axis=1, keepdims=True) - flow.load_p.sum(axis=1, keepdims=True)
-        half = 0.5 * (flow.p_or + flow.p_ex)
-        return _sums(half, groups.line[0], groups.n) + _sums(half, groups.line[1], groups.n)
 
 
 @dataclass(frozen=True)
@@ -235,16 +226,52 @@ def _lost(state: State) -> np.ndarray:
 
 def _spread(values: np.ndarray, system: System) -> np.ndarray:
     """(n_env, n_zone) out of one column for all, or one per zone."""
-    return np.broadcast_to(values, (len(values), system.n_zone))
+    return values if values.shape[1] == system.n_zone else np.repeat(values, system.n_zone, axis=1)
 
 
 @njit(cache=True)
-def _sums(values, group, n):  # pragma: no cover
-    total = np.zeros((values.shape[0], n))
-    for e in range(values.shape[0]):
-        for i in range(values.shape[1]):
-            total[e, group[i]] += values[e, i]
-    return total
+def _saved(gen_p, cost, pmax, group, n):  # pragma: no cover
+    """1 - cost of production / cost of all generators of the group at pmax."""
+    saved = np.ones((gen_p.shape[0], n))
+    for e in range(gen_p.shape[0]):
+        spent, dearest = np.zeros(n), np.zeros(n)
+        for i in range(gen_p.shape[1]):
+            spent[group[i]] += gen_p[e, i] * cost[i]
+            dearest[group[i]] += pmax[i] * cost[i]
+        for g in range(n):
+            if dearest[g] > 0:
+                saved[e, g] = 1.0 - spent[g] / dearest[g]
+    return saved
+
+
+@njit(cache=True)
+def _redispatch_margin(flows, generators, groups, n, alpha, hours):  # pragma: no cover
+    """(highest cost - n * cost of the group) / load; the one group of all loses what is produced but not consumed."""
+    gen_p, load_p, p_or, p_ex, redispatch, storage = flows
+    cost_per_mw, pmax = generators
+    line_group, gen_group, storage_group = groups
+    highest = (0.05 + alpha) * pmax.sum() * max(cost_per_mw.max(), 0.0) * hours
+    margin = np.empty((gen_p.shape[0], n))
+    for e in range(gen_p.shape[0]):
+        paid = np.zeros(n)
+        price = 0.0
+        for i in range(gen_p.shape[1]):
+            if gen_p[e, i] > 0:
+                price = max(price, cost_per_mw[i])
+            paid[gen_group[i]] += alpha * abs(redispatch[e, i])
+        for i in range(storage.shape[1]):
+            paid[storage_group[i]] += abs(storage[e, i])
+        if n == 1:
+            paid[0] += gen_p[e].sum() - load_p[e].sum()
+        else:
+            for l in range(p_or.shape[1]):
+                lost = p_or[e, l] + p_ex[e, l]
+                paid[line_group[0, l]] += 0.5 * lost
+                paid[line_group[1, l]] += 0.5 * lost
+        load = load_p[e].sum()
+        for g in range(n):
+            margin[e, g] = (highest - n * paid[g] * price * hours) / (load if load > 0 else 1.0)
+    return margin
 
 
 @njit(cache=True)

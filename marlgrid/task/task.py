@@ -1,7 +1,7 @@
 """What is learnt: a system, its series and a solver, with action spaces, observations, rewards and an opponent.
 
-A task holds no episode. ``reset`` and ``step`` take and give episodes as values, any number of them at once, so the same
-object serves one PettingZoo environment and a batch of hundreds.
+A task holds no episode. ``reset`` and ``step`` take and give episodes as values, any number of them at once, so the
+same object serves one PettingZoo environment and a batch of hundreds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
 from marlgrid.simulation import step as simulation
 from marlgrid.simulation.action import Action, Attack, Commands, do_nothing, no_attack
-from marlgrid.simulation.rules import Ruling, attack_allowed
+from marlgrid.simulation.rules import Ruling, attack_allowed, enforce
 from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.accounts import Totals, account, infos, zero_totals
 from marlgrid.task.actions import AttackActions, Mask, ZoneActions
@@ -154,13 +154,15 @@ class Task:
         memory = () if self.opponent is None else self.opponent.reset(self.system, state)
         episode = Episode(state, memory, zero_totals(len(seed), self.system.n_zone))
         ruling = _nothing_asked(self.system, state)
-        return episode, self._outputs(episode, ruling, self._first_figures(episode, ruling), self._no_rewards(len(seed)))
+        return episode, self._outputs(
+            episode, ruling, self._first_figures(episode, ruling), self._no_rewards(len(seed))
+        )
 
     def step(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Episode, Outputs]:
         """One step: ``choices[agent][env]`` is an element of the agent's space (for a zone also ``Commands``).
 
-        Episodes that are over stay as they are, whatever is chosen. Raises ValueError for a missing or unknown agent and
-        for an element that is in no space, before anything happens.
+        Episodes that are over stay as they are, whatever is chosen. Raises ValueError for a missing or unknown agent
+        and for an element that is in no space, before anything happens.
         """
         before = episode.state
         self._check_choices(choices, before.n_env)
@@ -188,7 +190,7 @@ class Task:
         rewards = dict(zip(self.zones, values.T, strict=True))
         if self.opponent_agent:
             if self.opponent_reward is None:
-                rewards[OPPONENT] = -values.mean(axis=1)
+                rewards[OPPONENT] = values @ np.full(values.shape[1], -1.0 / values.shape[1])
             else:
                 gained = values_of(self.opponent_reward, self.system, before, action, ruling, after).mean(axis=1)
                 rewards[OPPONENT] = np.where(running, gained, 0.0)
@@ -251,7 +253,7 @@ class Task:
 def _nothing_asked(system: System, state: State) -> Ruling:
     """The ruling that goes with a reset."""
     nothing = do_nothing(state.n_env, system.n_zone)
-    return simulation.rules.enforce(system, state, nothing, no_attack(state.n_env, system.grid.n_line))
+    return enforce(system, state, nothing, no_attack(state.n_env, system.grid.n_line))
 
 
 def _per_env(name: str, value: int | np.ndarray, n_env: int) -> np.ndarray:
