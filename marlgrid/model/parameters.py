@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -58,7 +58,7 @@ class Parameters:
         return replace(self, **lowered)
 
 
-def _parameter_problems(parameters: Parameters):
+def _parameter_problems(parameters: Parameters) -> Iterator[str]:
     """One sentence per parameter out of its range."""
     for name in (
         "nb_timestep_overflow_allowed",

@@ -1,4 +1,4 @@
-"""The static part of a system packed for compiled kernels: one record per element, so that a kernel reads like the rule."""
+"""The static part of a system packed for compiled kernels: one record per element, readable as rules."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ POWER_FLOWS = ("newton", "lightsim", "pandapower", "dc")
 
 
 def power_flow(spec: str | PowerFlow, grid: Grid) -> PowerFlow:
-    """The solver of that name made for the grid ("newton", "lightsim", "pandapower" or "dc"), or the given solver itself.
+    """The solver of that name ("newton", "lightsim", "pandapower" or "dc") made for the grid, or the given one itself.
 
     Raises ValueError for an unknown name and TypeError for an object without a ``solve`` method.
     """

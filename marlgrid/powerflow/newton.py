@@ -254,7 +254,7 @@ def _invert(a):  # pragma: no cover
 
 @njit(cache=True)
 def _multiply(a, b):  # pragma: no cover
-    """a = a b, for 2 x 2 blocks."""
+    """Puts the product of two 2 x 2 blocks in the place of the first."""
     first, second = a[0], a[2]
     a[0], a[1] = first * b[0] + a[1] * b[2], first * b[1] + a[1] * b[3]
     a[2], a[3] = second * b[0] + a[3] * b[2], second * b[1] + a[3] * b[3]
@@ -262,7 +262,7 @@ def _multiply(a, b):  # pragma: no cover
 
 @njit(cache=True)
 def _subtract(a, b, out):  # pragma: no cover
-    """out -= a b, for 2 x 2 blocks."""
+    """Takes the product of two 2 x 2 blocks off a third."""
     out[0] -= a[0] * b[0] + a[1] * b[2]
     out[1] -= a[0] * b[1] + a[1] * b[3]
     out[2] -= a[2] * b[0] + a[3] * b[2]

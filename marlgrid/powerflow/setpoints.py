@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 
 @njit(cache=True)
-def set_points(buses, first, gen_v, vn_kv, slack, regulates, out):
+def set_points(buses, first, gen_v, vn_kv, slack, regulates, out) -> None:
     """One voltage per bus: that of the slack generator, else of the first that regulates it."""
     n_env, n_gen = gen_v.shape
     for env in range(n_env):
@@ -27,7 +28,7 @@ def set_points(buses, first, gen_v, vn_kv, slack, regulates, out):
 
 
 @njit(cache=True)
-def first_guess(buses, slack, start, n_sub, guess, warm):
+def first_guess(buses, slack, start, n_sub, guess, warm) -> None:
     """A previous solution, turned so that the slack's angle is zero; a busbar new in use takes its sibling's."""
     n_env, n_bus = start.shape
     for env in range(n_env):

@@ -37,7 +37,7 @@ class Commands(NamedTuple):
 
     kind: np.ndarray
     """(n_command,) int8 ``Kind``."""
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]
     """(n_command,) int32."""
     value: np.ndarray
     """(n_command,) float64."""
@@ -48,7 +48,7 @@ class Action(NamedTuple):
 
     commands: Commands
     first: np.ndarray
-    """(n_env, n_zone) int32."""
+    """(n_env, n_zone) int32; the commands of one zone stand in the order of their kinds."""
     last: np.ndarray
     """(n_env, n_zone) int32."""
 
@@ -70,6 +70,7 @@ def do_nothing(n_env: int, n_zone: int) -> Action:
 
 
 def no_attack(n_env: int, n_line: int) -> Attack:
+    """The opponent starts nothing."""
     return Attack(np.zeros((n_env, n_line), dtype=np.int32))
 
 

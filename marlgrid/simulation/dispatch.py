@@ -274,11 +274,11 @@ def _can_follow(tables, rise, setpoint, needed, taking_part):  # pragma: no cove
 def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cover
     """Solves the redispatch exactly; x is the change of the actual dispatch.
 
-    Generators with a target lead: minimise sum w (x - gap)^2 within bounds, w ~ 1 / (ramp_up + ramp_down), as far as the
-    others can make up for it. The others offset the targets in proportion to their ramps (counting leaders that have
-    none left to pursue), and share what bounds, storages and curtailment add to that in equal parts. Without any target
-    all are pulled back to zero by the first rule. Grid2Op's objective leaves the second choice open: this is where its
-    optimiser goes from its starting point.
+    Generators with a target lead: minimise sum w (x - gap)^2 within bounds, w ~ 1 / (ramp_up + ramp_down), as far as
+    the others can make up for it. The others offset the targets in proportion to their ramps (counting leaders that
+    have none left to pursue), and share what bounds, storages and curtailment add to that in equal parts. Without any
+    target all are pulled back to zero by the first rule. Grid2Op's objective leaves the second choice open: this is
+    where its optimiser goes from its starting point.
     """
     actual, scheduled = dispatch.actual[e], dispatch.scheduled_p[e]
     n_gen = len(actual)
@@ -312,7 +312,7 @@ def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cove
 
 @njit(cache=True)
 def _fill(lo, hi, centre, slope, chosen, total, actual):  # pragma: no cover
-    """Adds x = clip(centre + level * slope, lo, hi) of the chosen to ``actual``, with the level at which x sums to total.
+    """Adds x = clip(centre + level * slope, lo, hi) of the chosen to ``actual``, at the level where x sums to total.
 
     The sum grows with the level and is linear between bounds: Newton's steps kept inside a shrinking bracket end on it.
     """

@@ -57,6 +57,7 @@ class Seen(NamedTuple):
 
 
 def seen_by_judge(state: State) -> Seen:
+    """What the judge reads of a state."""
     return Seen(
         state.topology.topo_vect,
         state.counters.time_before_cooldown_line,
@@ -80,7 +81,8 @@ class Asked(NamedTuple):
 
 
 @njit(cache=True)
-def blank(n_line, n_place, n_sub):  # pragma: no cover
+def blank(n_line: int, n_place: int, n_sub: int) -> Asked:  # pragma: no cover
+    """An empty notepad."""
     return Asked(
         np.zeros(n_line, np.int8),
         np.zeros(n_line, np.bool_),
@@ -92,7 +94,7 @@ def blank(n_line, n_place, n_sub):  # pragma: no cover
 
 
 @njit(cache=True)
-def wipe(tables, commands, begin, end, asked, keep, line_impacted, sub_impacted):  # pragma: no cover
+def wipe(tables, commands, begin, end, asked, keep, line_impacted, sub_impacted) -> None:  # pragma: no cover
     """Blanks the notepad, after noting what was impacted if it is to be kept."""
     for c in range(begin, end):
         kind, i = commands.kind[c], commands.index[c]
@@ -117,7 +119,7 @@ def wipe(tables, commands, begin, end, asked, keep, line_impacted, sub_impacted)
 
 
 @njit(cache=True)
-def judge(tables, commands, begin, end, zone, e, seen, asked):  # pragma: no cover
+def judge(tables, commands, begin, end, zone, e, seen, asked) -> int:  # pragma: no cover
     """The ``Reason`` for one zone's commands; leaves the notepad filled."""
     verdict = _note(tables, commands, begin, end, zone, asked)
     if verdict == 0:

@@ -14,8 +14,8 @@ from marlgrid.simulation.topology import islanded
 def solve(system: System, solver: PowerFlow, state: State, at_reset: bool = False) -> State:
     """Solves the power flow and trips overloaded lines, wave after wave, until no line trips (Grid2Op's protections).
 
-    A line trips at once above the hard threshold, and when its count of steps above the soft one exceeds what is allowed
-    (counted at most once per step; not at a reset). Writes: flow, rho, disc_lines, outcome.
+    A line trips at once above the hard threshold, and when its count of steps above the soft one exceeds what is
+    allowed (counted at most once per step; not at a reset). Writes: flow, rho, disc_lines, outcome.
     """
     n_env, n_line = state.rho.shape
     topo_vect = state.topology.topo_vect.copy()
@@ -55,9 +55,11 @@ def _inputs(state: State, topo_vect: np.ndarray) -> PowerFlowInput:
 
 def _merge(flow: Flow, again: Flow, rows: np.ndarray) -> Flow:
     """The flow with some rows solved again."""
-    return Flow(
-        *(np.where(rows.reshape(-1, *[1] * (old.ndim - 1)), new, old) for old, new in zip(flow, again, strict=True))
-    )
+
+    def chosen(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        return np.where(rows if old.ndim == 1 else rows[:, None], new, old)
+
+    return Flow(*map(chosen, flow, again))
 
 
 def _note_lost(system: System, state: State, topo_vect: np.ndarray, lost: np.ndarray) -> State:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from marlgrid.simulation.state import Outcome
 from tests.simulation.small import GivenCurrents, asks, play, small_system, start
 
