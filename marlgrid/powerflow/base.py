@@ -11,7 +11,7 @@ class PowerFlowInput(NamedTuple):
     """Everything the physics needs, (n_env, n_element) each, float64 unless said otherwise."""
 
     topo_vect: np.ndarray
-    """(n_env, dim_topo) int32 busbar of each element, -1 when disconnected; both ends of a line, or none, are on one."""
+    """(n_env, dim_topo) int32 busbar of each element, -1 when disconnected; a line has both ends on one, or neither."""
     shunt_bus: np.ndarray
     """(n_env, n_shunt) int32."""
     gen_p: np.ndarray
@@ -76,7 +76,7 @@ def zero_flow(n_env: int, n_line: int, n_gen: int, n_load: int, n_storage: int, 
     sizes |= {name: n_load for name in Flow._fields if name.startswith("load_")}
     sizes |= {name: n_storage for name in Flow._fields if name.startswith("storage_")}
     sizes |= {name: n_shunt for name in Flow._fields if name.startswith("shunt_")}
-    arrays = {name: np.zeros((n_env, size)) for name, size in sizes.items()}
+    arrays: dict[str, np.ndarray] = {name: np.zeros((n_env, size)) for name, size in sizes.items()}
     arrays["converged"] = np.zeros(n_env, dtype=bool)
     arrays["voltage"] = np.zeros((n_env, n_bus), dtype=complex)
     return Flow(**arrays)

@@ -21,14 +21,14 @@ class BusLayout:
     """(n_column,) int32 substation of each element."""
     n_sub: int
     n_bus: int
+    slack: int
+    """Column of the slack generator."""
     line_or: slice
     line_ex: slice
     gen: slice
     load: slice
     storage: slice
     shunt: slice
-    slack: int
-    """Column of the slack generator."""
 
     @classmethod
     def of(cls, grid: Grid) -> BusLayout:
@@ -48,7 +48,7 @@ class BusLayout:
             ]
         )
         slack = columns[2].start + grid.slack_gen
-        return cls(position.astype(np.int32), sub.astype(np.int32), grid.n_sub, grid.n_bus, *columns, slack=slack)
+        return cls(position.astype(np.int32), sub.astype(np.int32), grid.n_sub, grid.n_bus, slack, *columns)
 
     def buses(self, topo_vect: np.ndarray, shunt_bus: np.ndarray) -> np.ndarray:
         """(n_env, n_column) int32 global bus of each element, -1 where it is on none.

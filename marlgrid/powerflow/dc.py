@@ -23,6 +23,9 @@ class DCPowerFlow:
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self._layout = BusLayout.of(grid)
+        if not np.all(grid.line_x_pu):
+            names = [grid.name_line[line] for line in np.flatnonzero(grid.line_x_pu == 0)]
+            raise ValueError(f"the DC power flow needs a reactance of every line; {names} have none")
         self._susceptance = 1.0 / (grid.line_x_pu * grid.line_ratio)
         self._shift = np.deg2rad(grid.line_shift_deg)
         self._bus_vn_kv = np.tile(np.asarray(grid.sub_vn_kv, dtype=float), grid.n_busbar)
@@ -43,7 +46,7 @@ class DCPowerFlow:
         converged = self._layout.connected(buses, rows)
         sizes = (grid.n_line, grid.n_gen, grid.n_load, grid.n_storage, grid.n_shunt, grid.n_bus)
         flow = zero_flow(len(converged), *sizes)._replace(converged=converged)
-        for env in np.flatnonzero(converged):
+        for env in np.flatnonzero(converged).tolist():
             self._solve_row(env, inputs, buses[env], flow)
         return flow
 

@@ -67,7 +67,7 @@ class FlowModel:
         """
         n_env, layout = len(converged), self.layout
         sizes = [part.stop - part.start for part in (layout.gen, layout.load, layout.storage, layout.shunt)]
-        line = np.zeros((10, n_env, layout.line_or.stop))
+        line: np.ndarray = np.zeros((10, n_env, layout.line_or.stop))
         gen, load, storage, shunt = (np.zeros((4, n_env, size)) for size in sizes)
         _flows(
             buses,

@@ -131,7 +131,7 @@ class _Sent:
     def _send_topology(self, bus: np.ndarray) -> None:
         first, last = self.layout.gen.start, self.layout.shunt.start
         old, new = (np.concatenate([table[:last], table[first:last]]) for table in (self.bus, bus))
-        local = np.where(new < 0, 0, new // self.layout.n_sub + 1).astype(np.int32)
+        local = np.where(new < 0, -1, new // self.layout.n_sub + 1).astype(np.int32)
         self.model.update_topo(old != new, local)
         old, new = self.bus[self.shunt_column], bus[self.shunt_column]
         for shunt in np.flatnonzero(old != new).tolist():

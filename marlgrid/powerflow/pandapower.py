@@ -76,7 +76,7 @@ class PandapowerPowerFlow:
         converged = self._layout.connected(buses, rows)
         sizes = (grid.n_line, grid.n_gen, grid.n_load, grid.n_storage, grid.n_shunt, grid.n_bus)
         flow = zero_flow(len(converged), *sizes)._replace(converged=converged)
-        for env in np.flatnonzero(converged):
+        for env in np.flatnonzero(converged).tolist():
             self._set(env, inputs, buses[env])
             try:
                 self._run()

@@ -35,8 +35,8 @@ def grid_from_pandapower(
     therefore the default with "v2".
 
     What pandapower does not know gets a default, to be changed by ``dataclasses.replace``: generators are thermal
-    unless their ``type`` says wind, solar (or PV, WP), hydro or nuclear; pmin is 0; pmax is ``max_p_mw``, else twice the
-    operating point (for an external grid at least the load of the grid); ramps are 10 % of pmax per step, 0 for
+    unless their ``type`` says wind, solar (or PV, WP), hydro or nuclear; pmin is 0; pmax is ``max_p_mw``, else twice
+    the operating point (for an external grid at least the load of the grid); ramps are 10 % of pmax per step, 0 for
     renewables; costs come from ``poly_cost``, else 40 per MW, 0 for renewables; storages have their ``max_e_mwh`` and
     ``sn_mva``, else 4 hours between the two, efficiencies of 0.95 and no losses. An external grid's power is what the
     other generators leave of the load.
