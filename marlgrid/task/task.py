@@ -22,7 +22,7 @@ from marlgrid.simulation import step as simulation
 from marlgrid.simulation.action import Action, Attack, Commands, do_nothing, no_attack
 from marlgrid.simulation.rules import Ruling, attack_allowed, enforce
 from marlgrid.simulation.state import Outcome, State
-from marlgrid.task.accounts import Totals, account, infos, zero_totals
+from marlgrid.task.accounts import ZONE_KEYS, Totals, account, infos, zero_totals
 from marlgrid.task.actions import AttackActions, Mask, ZoneActions
 from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
@@ -153,10 +153,15 @@ class Task:
         state = simulation.initial(self.system, self.solver, self.series, seed, chosen, start, end)
         memory = () if self.opponent is None else self.opponent.reset(self.system, state)
         episode = Episode(state, memory, zero_totals(len(seed), self.system.n_zone))
-        ruling = _nothing_asked(self.system, state)
-        return episode, self._outputs(
-            episode, ruling, self._first_figures(episode, ruling), self._no_rewards(len(seed))
-        )
+        return episode, self.look(episode)
+
+    def look(self, episode: Episode) -> Outputs:
+        """What the agents see of episodes as they stand: as after a step in which nobody asked for anything, no reward."""
+        ruling = _nothing_asked(self.system, episode.state)
+        figures, _ = account(self.system, self.series, episode.state, ruling, episode.state, episode.totals)
+        # the totals hold this state's overloads already
+        figures[:, ZONE_KEYS.index("overload_total")] = episode.totals.overload.T
+        return self._outputs(episode, ruling, figures, self._no_rewards(episode.state.n_env))
 
     def step(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Episode, Outputs]:
         """One step: ``choices[agent][env]`` is an element of the agent's space (for a zone also ``Commands``).
@@ -228,10 +233,6 @@ class Task:
             ranges = {name: (split.start, split.stop - 1) for name, split in self.series.splits.items()}
             raise ValueError(f"there is no scenario {scenario}; the series has {ranges} (first, last)")
         return self.series.n_rows(int(scenario))
-
-    def _first_figures(self, episode: Episode, ruling: Ruling) -> np.ndarray:
-        state = episode.state
-        return account(self.system, self.series, state, ruling, state, episode.totals)[0]
 
     def _no_rewards(self, n_env: int) -> dict[str, np.ndarray]:
         return {agent: np.zeros(n_env) for agent in self.agents}
