@@ -24,8 +24,3 @@ def act_in(env: GridParallelEnv, agent: Agent) -> dict[str, Any]:
     episode = env.snapshot()
     choices = agent.act(env.task, episode, env.task.look(episode))
     return {name: answers[0] for name, answers in choices.items()}
-
-
-def zones_of(task: Task) -> list[str]:
-    """The agents that are zones."""
-    return [agent for agent in task.agents if agent.startswith("zone_")]

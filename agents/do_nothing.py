@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.base import Choices, zones_of
+from agents.base import Choices
 from marlgrid.simulation.action import NO_COMMANDS
 from marlgrid.task.task import Episode, Outputs, Task
 
@@ -11,4 +11,4 @@ class DoNothing:
     """No zone ever acts."""
 
     def act(self, task: Task, episode: Episode, outputs: Outputs) -> Choices:
-        return {zone: [NO_COMMANDS] * episode.state.n_env for zone in zones_of(task)}
+        return {zone: [NO_COMMANDS] * episode.state.n_env for zone in task.zones}

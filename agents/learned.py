@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.base import Choices, zones_of
+from agents.base import Choices
 from marlgrid.rllib.policies import Policy, load_policies
 from marlgrid.task.task import Episode, Outputs, Task
 
@@ -31,7 +31,7 @@ class Learned:
     def act(self, task: Task, episode: Episode, outputs: Outputs) -> Choices:
         loading = episode.state.rho.max(axis=1)
         choices: Choices = {}
-        for zone in zones_of(task):
+        for zone in task.zones:
             policy = self._policy(zone)
             chosen = policy.act(outputs.observations[zone], outputs.masks[zone])
             calm = (loading < policy.act_above).reshape(-1, *[1] * (chosen.ndim - 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agents.base import Choices, zones_of
+from agents.base import Choices
 from marlgrid import seeding
 from marlgrid.task.task import Episode, Outputs, Task
 
@@ -17,7 +17,7 @@ class RandomLegal:
     def act(self, task: Task, episode: Episode, outputs: Outputs) -> Choices:
         state = episode.state
         choices: Choices = {}
-        for number, zone in enumerate(zones_of(task)):
+        for number, zone in enumerate(task.zones):
             mask = outputs.masks[zone]
             parts = mask if isinstance(mask, tuple) else (mask,)
             draws = seeding.uniform(state.seed, state.t, STREAM + number, sum(part.shape[1] for part in parts))
