@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from marlgrid.model.datasets.builtin import BUILTIN_CASES, builtin_case, builtin_grid
+from marlgrid.model.datasets.customising import Case, changed_attack, changed_parameters, zone_number
 from marlgrid.model.generator import GeneratedSeries
-from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 DIFFICULTIES = ("easy", "default", "hard")
 LIMIT_FACTOR = {"easy": 1.1, "default": 1.0, "hard": 0.95}
 """On the thermal limits of networks that have no calibrated ones."""
-
-
-class Case(NamedTuple):
-    """A system and the time series to run it on."""
-
-    system: System
-    series: TimeSeries
 
 
 def load_case(
@@ -82,28 +75,6 @@ def load_case(
     )
 
 
-def changed_attack(rules: AttackRules, changes: AttackRules | Mapping[str, Any] | None, grid: Grid) -> AttackRules:
-    """Other attack rules, or these with some entries changed. Raises ValueError for unknown entries and lines."""
-    if isinstance(changes, AttackRules):
-        rules = changes
-    elif changes is not None:
-        known = sorted(field.name for field in fields(AttackRules))
-        unknown = sorted(set(changes) - set(known))
-        if unknown:
-            raise ValueError(f"unknown attack rule(s) {unknown}; choose from {known}")
-        rules = replace(rules, **{**changes, "lines": tuple(changes.get("lines", rules.lines))})
-    missing = sorted(set(rules.lines) - set(grid.name_line))
-    if missing:
-        raise ValueError(f"unknown attackable line(s) {missing}; the grid has {list(grid.name_line)}")
-    return rules
-
-
-def _changed_parameters(rules: Parameters, changes: Parameters | Mapping[str, Any] | None) -> Parameters:
-    if changes is None or isinstance(changes, Parameters):
-        return changes or rules
-    return rules.changed(changes)
-
-
 def _limit_factor(factors: Mapping[str, float], difficulty: str) -> float:
     if difficulty not in factors:
         raise ValueError(f"unknown difficulty {difficulty!r}; choose from {list(factors)}")
@@ -131,7 +102,7 @@ def _builtin(
     system = System(
         grid=grid,
         zones=make_zones(grid, data.zones if zones is None else zones, tie_lines),
-        parameters=_changed_parameters(data.parameters, parameters),
+        parameters=changed_parameters(data.parameters, parameters),
         attack=changed_attack(data.attack, attack, grid),
         delta_time=series.delta_time,
     )
@@ -156,16 +127,11 @@ def _network(
     grid = replace(grid, thermal_limit=grid.thermal_limit * _limit_factor(LIMIT_FACTOR, difficulty))
     system = System(
         grid=grid,
-        zones=make_zones(grid, _zone_number(grid) if zones is None else zones, tie_lines),
-        parameters=_changed_parameters(Parameters(), parameters),
+        zones=make_zones(grid, zone_number(grid) if zones is None else zones, tie_lines),
+        parameters=changed_parameters(Parameters(), parameters),
         attack=changed_attack(AttackRules(), attack, grid),
     )
     return Case(system, GeneratedSeries(grid))
-
-
-def _zone_number(grid: Grid) -> int:
-    """How many zones suit the size of a grid that names none."""
-    return min(grid.n_sub, 2 if grid.n_sub < 10 else 3 if grid.n_sub < 60 else 8)
 
 
 def _folder(path_or_name: str | Path, options: dict[str, Any]) -> Case:
@@ -205,7 +171,7 @@ def _own(
         system,
         grid=grid,
         zones=zoned,
-        parameters=_changed_parameters(system.parameters, parameters),
+        parameters=changed_parameters(system.parameters, parameters),
         attack=changed_attack(system.attack, attack, grid),
     )
     return Case(system, series)

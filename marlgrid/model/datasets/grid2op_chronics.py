@@ -108,7 +108,7 @@ def _quantity(folder: Path, quantity: str, kind: str, reading: Reading) -> np.nd
 
 
 def read_outages(folder: Path, number: int, n_row: int, reading: Reading) -> np.ndarray:
-    """(n_row, 3 * n_line) int32, the line quantities of ``Injections``; random ones are those of scenario ``number``."""
+    """(n_row, 3 * n_line) int32: the line quantities of ``Injections``, random ones drawn for scenario ``number``."""
     lines = reading.names.lines
     planned = np.zeros((n_row, len(lines)), dtype=bool)
     hazards = planned

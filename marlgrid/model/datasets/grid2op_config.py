@@ -45,11 +45,11 @@ class Config(NamedTuple):
         return value.name if isinstance(value, Symbol | Construct) else None
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """An expression that is not data."""
 
 
-_FAILURES = (_Unreadable, TypeError, ValueError, ArithmeticError, LookupError)
+_FAILURES = (_UnreadableError, TypeError, ValueError, ArithmeticError, LookupError)
 
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -91,7 +91,7 @@ def _run(statements: list[ast.stmt], names: dict[str, Any], skipped: list[str]) 
                 _run(handler.body, fallback, [])
             names.update({name: value for name, value in fallback.items() if name not in names})
         elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            targets: list[ast.expr] = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             _assign(targets, statement.value, names, skipped)
 
 
@@ -105,7 +105,7 @@ def _assign(targets: list[ast.expr], value: ast.expr, names: dict[str, Any], ski
             elif isinstance(target, ast.Subscript):
                 _evaluate(target.value, names)[_evaluate(target.slice, names)] = result
             else:
-                raise _Unreadable(label)
+                raise _UnreadableError(label)
         except _FAILURES:
             skipped.append(label)
             if isinstance(target, ast.Name):
@@ -132,7 +132,7 @@ def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
         return node.value
     if isinstance(node, ast.Name):
         if node.id not in names:
-            raise _Unreadable(node.id)
+            raise _UnreadableError(node.id)
         return names[node.id]
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         items = [_evaluate(item, names) for item in node.elts]
@@ -147,7 +147,7 @@ def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
         return _call(node, names)
     if isinstance(node, ast.Attribute):
         return Symbol(node.attr)
-    raise _Unreadable(ast.unparse(node))
+    raise _UnreadableError(ast.unparse(node))
 
 
 def _arithmetic(node: ast.BinOp, names: dict[str, Any]) -> Any:
@@ -156,10 +156,10 @@ def _arithmetic(node: ast.BinOp, names: dict[str, Any]) -> Any:
     numbers = all(isinstance(side, int | float) for side in both)
     joined = isinstance(node.op, ast.Add) and (all(isinstance(side, list) for side in both))
     if type(node.op) not in _BINARY or not (numbers or joined):
-        raise _Unreadable(ast.unparse(node))
+        raise _UnreadableError(ast.unparse(node))
     result = _BINARY[type(node.op)](left, right)
     if numbers and not abs(result) < NUMBER_LIMIT:
-        raise _Unreadable(ast.unparse(node))
+        raise _UnreadableError(ast.unparse(node))
     return result
 
 
@@ -167,7 +167,7 @@ def _call(node: ast.Call, names: dict[str, Any]) -> Any:
     """A call is recorded; ``array([...])`` and ``dict(...)`` are plain data under another name."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
     if name is None:
-        raise _Unreadable(ast.unparse(node))
+        raise _UnreadableError(ast.unparse(node))
     args = tuple(_evaluate(arg, names) for arg in node.args)
     kwargs = {keyword.arg: _evaluate(keyword.value, names) for keyword in node.keywords if keyword.arg}
     if name in ("array", "asarray", "list") and len(args) == 1:

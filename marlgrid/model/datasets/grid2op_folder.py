@@ -1,7 +1,8 @@
 """Grid2Op's environment folders as they are, without Grid2Op: its grids, rules, opponents and chronics.
 
 Not taken over: reward, action and observation classes, alarms and alerts (their choice is a task's here), initial
-topologies (``init_state.json``), and another grid for forecasts (``grid_forecast.json``).
+topologies (``init_state.json``), and another grid for forecasts (``grid_forecast.json``). Shunts out of service do not
+exist here.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from marlgrid.model.datasets.case import Case
+from marlgrid.model.datasets.customising import Case, changed_attack, changed_parameters, zone_number
 from marlgrid.model.datasets.grid2op_chronics import Names, Reading, read_interval, read_json, table_path
 from marlgrid.model.datasets.grid2op_config import Config, Construct, read_config
 from marlgrid.model.datasets.grid2op_grid import read_grid
-from marlgrid.model.datasets.grid2op_rules import changed_attack_rules, read_attack_rules, read_parameters
+from marlgrid.model.datasets.grid2op_rules import read_attack_rules, read_parameters
 from marlgrid.model.datasets.grid2op_series import FolderSeries
-from marlgrid.model.datasets.zones import make_zones
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
 from marlgrid.model.system import System
-from marlgrid.model.zones import ZoneSpec
+from marlgrid.model.zones import ZoneSpec, make_zones
 
 DEFAULT_DELTA_TIME = 5.0
 
@@ -64,16 +64,11 @@ def load_folder(
     chronics = [scenario for mix in mixes for scenario in _scenario_folders(mix, config)]
     grid = read_grid(mixes[0], config, n_busbar)
     series = FolderSeries(chronics, _reading(grid, config, mixes[0], chronics[0]))
-    rules = read_parameters(mixes[0], difficulty)
-    if isinstance(parameters, Parameters):
-        rules = parameters
-    elif parameters is not None:
-        rules = rules.changed(parameters)
     system = System(
         grid=grid,
         zones=make_zones(grid, _default_zones(grid, config) if zones is None else zones, tie_lines),
-        parameters=rules,
-        attack=changed_attack_rules(read_attack_rules(mixes[0] / "config.py", config, grid), attack),
+        parameters=changed_parameters(read_parameters(mixes[0], difficulty), parameters),
+        attack=changed_attack(read_attack_rules(mixes[0] / "config.py", config, grid), attack, grid),
         delta_time=series.delta_time,
     )
     return Case(system, series)
@@ -189,9 +184,9 @@ def _n_horizon(folder: Path, minutes: Any, delta_time: float) -> int:
 
 
 def _default_zones(grid: Grid, config: Config) -> ZoneSpec:
-    """The areas of ``RulesByArea`` where the folder has them, else a number that grows with the grid."""
+    """The areas of ``RulesByArea`` where the folder has them, else as many as suit the size of the grid."""
     rules = config.values.get("gamerules_class")
     if isinstance(rules, Construct) and rules.name == "RulesByArea" and rules.args:
         areas = rules.args[0]
         return list(areas.values()) if isinstance(areas, Mapping) else areas
-    return 2 if grid.n_sub < 10 else 3 if grid.n_sub < 60 else 8
+    return zone_number(grid)

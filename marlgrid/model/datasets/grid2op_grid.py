@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,16 +49,19 @@ WHOLE = ("gen_min_uptime", "gen_min_downtime")
 def read_grid(folder: Path, config: Config, n_busbar: int) -> Grid:
     """The grid with its characteristics, layout and thermal limits.
 
-    Without ``prods_charac.csv`` generators keep what the network file says of them.
+    Substation ``i`` is ``sub_i`` (Grid2Op permutes these names where a file lists its buses in another order). Without
+    ``prods_charac.csv`` generators keep what the network file says of them.
     """
-    # pandapower takes a second to import: only where a network is read.
-    from marlgrid.model.datasets.pandapower_net import grid_from_pandapower
-
-    grid = grid_from_pandapower(_network(folder / "grid.json"), folder.name, n_busbar, transformer_formula="v2")
-    changes: dict[str, Any] = {}
-    generators = folder / "prods_charac.csv"
-    if generators.is_file():
-        changes |= _generators(generators, grid.name_gen)
+    path = folder / "grid.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; a Grid2Op folder holds its network there")
+    try:
+        grid = _grid_of_network(path.read_text(encoding="utf-8"), n_busbar)
+    except Exception as error:
+        raise ValueError(f"{path} is not readable as a pandapower network in json: {error}") from error
+    changes: dict[str, Any] = {"name": folder.name}
+    if (folder / "prods_charac.csv").is_file():
+        changes |= _generators(folder / "prods_charac.csv", grid.name_gen)
     if grid.n_storage:
         changes |= _storages(folder / "storage_units_charac.csv", grid.name_storage)
     if (folder / "grid_layout.json").is_file():
@@ -69,23 +72,20 @@ def read_grid(folder: Path, config: Config, n_busbar: int) -> Grid:
     return replace(grid, **changes)
 
 
-def _network(path: Path) -> Any:
-    """The pandapower network of a json file."""
+@lru_cache(maxsize=8)
+def _grid_of_network(text: str, n_busbar: int) -> Grid:
+    """The grid of a pandapower network in json, kept for the next environment on the same network."""
+    # pandapower takes a second to import: only where a network is read.
     import pandapower
 
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; a Grid2Op folder holds its network there")
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-        with warnings.catch_warnings():
-            # Files of old pandapower versions are converted, not without complaint.
-            warnings.simplefilter("ignore")
-            net = pandapower.from_json(str(path))
-    except Exception as error:
-        raise ValueError(f"{path} is not readable as a pandapower network in json: {error}") from error
-    if not isinstance(net, pandapower.pandapowerNet):
-        raise ValueError(f"{path} holds a {type(net).__name__}; give a pandapower network in json")
-    return net
+    from marlgrid.model.datasets.pandapower_net import grid_from_pandapower
+
+    with warnings.catch_warnings():
+        # Files of old pandapower versions are converted, not without complaint.
+        warnings.simplefilter("ignore")
+        net = pandapower.from_json_string(text)
+    grid = grid_from_pandapower(net, "", n_busbar, transformer_formula="v2")
+    return replace(grid, name_sub=tuple(f"sub_{sub}" for sub in range(grid.n_sub)))
 
 
 def _generators(path: Path, names: Sequence[str]) -> dict[str, Any]:

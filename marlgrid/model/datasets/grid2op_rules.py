@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -120,19 +120,6 @@ def read_attack_rules(path: Path, config: Config, grid: Grid) -> AttackRules:
         )
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}, opponent: {error}") from error
-
-
-def changed_attack_rules(rules: AttackRules, changes: AttackRules | Mapping[str, Any] | None) -> AttackRules:
-    """Other rules, or these with some entries changed."""
-    if changes is None:
-        return rules
-    if isinstance(changes, AttackRules):
-        return changes
-    known = {field.name for field in fields(AttackRules)}
-    unknown = sorted(set(changes) - known)
-    if unknown:
-        raise ValueError(f"unknown attack rule(s) {unknown}; choose from {sorted(known)}")
-    return replace(rules, **changes)
 
 
 def _flat(lines: Any) -> list[str]:

@@ -1,0 +1,47 @@
+"""What any kind of case comes as, and what a caller may change in it: parameters, attack rules, zones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
+
+from marlgrid.model.grid import Grid
+from marlgrid.model.parameters import AttackRules, Parameters
+from marlgrid.model.system import System
+from marlgrid.model.time_series import TimeSeries
+
+
+class Case(NamedTuple):
+    """A system and the time series to run it on."""
+
+    system: System
+    series: TimeSeries
+
+
+def changed_attack(rules: AttackRules, changes: AttackRules | Mapping[str, Any] | None, grid: Grid) -> AttackRules:
+    """Other attack rules, or these with some entries changed. Raises ValueError for unknown entries and lines."""
+    if isinstance(changes, AttackRules):
+        rules = changes
+    elif changes is not None:
+        known = sorted(field.name for field in fields(AttackRules))
+        unknown = sorted(set(changes) - set(known))
+        if unknown:
+            raise ValueError(f"unknown attack rule(s) {unknown}; choose from {known}")
+        rules = replace(rules, **{**changes, "lines": tuple(changes.get("lines", rules.lines))})
+    missing = sorted(set(rules.lines) - set(grid.name_line))
+    if missing:
+        raise ValueError(f"unknown attackable line(s) {missing}; the grid has {list(grid.name_line)}")
+    return rules
+
+
+def changed_parameters(rules: Parameters, changes: Parameters | Mapping[str, Any] | None) -> Parameters:
+    """Other parameters, or these with some changed. Raises ValueError for unknown names."""
+    if changes is None or isinstance(changes, Parameters):
+        return changes or rules
+    return rules.changed(changes)
+
+
+def zone_number(grid: Grid) -> int:
+    """How many zones suit the size of a grid that names none."""
+    return min(grid.n_sub, 2 if grid.n_sub < 10 else 3 if grid.n_sub < 60 else 8)
