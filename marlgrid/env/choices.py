@@ -1,4 +1,4 @@
-"""Who answers in ``step``, and for how many environments; what the answers mean is the task's to check."""
+"""What agents hand to a vector environment, as one answer per environment; what it means is the task's to check."""
 
 from __future__ import annotations
 
@@ -8,21 +8,6 @@ from typing import Any
 from gymnasium import spaces
 
 from marlgrid.simulation.action import Commands
-
-
-def check_agents(agents: Sequence[str], actions: Any) -> None:
-    """Raises unless ``actions`` maps every agent, and nobody else, to something."""
-    if not isinstance(actions, Mapping):
-        raise TypeError(
-            f"actions is a {type(actions).__name__}, give a dict with one action for each of {list(agents)}"
-        )
-    if len(actions) == len(agents) and all(agent in actions for agent in agents):
-        return
-    unknown = [name for name in actions if name not in agents]
-    if unknown:
-        raise KeyError(f"actions for unknown agent(s) {unknown}; the agents are {list(agents)}")
-    missing = [agent for agent in agents if agent not in actions]
-    raise KeyError(f"no action for agent(s) {missing}; give one for each of {list(agents)}")
 
 
 def per_env(agent: str, space: spaces.Space[Any], actions: Any, n_envs: int) -> Sequence[Any]:

@@ -11,13 +11,11 @@ import numpy as np
 from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
-from marlgrid.env.choices import check_agents
 from marlgrid.env.masks import Mask, MaskPlace, check_place, observation_space
-from marlgrid.env.start import Starts
+from marlgrid.env.start import Starts, begin
 from marlgrid.render.ansi import render_ansi
 from marlgrid.simulation.action import Commands
-from marlgrid.simulation.state import Outcome, State
-from marlgrid.task.observation import Observation
+from marlgrid.simulation.state import State
 from marlgrid.task.task import Episode, Outputs, Task
 
 RENDER_MODES = ("rgb_array", "ansi", "human")
@@ -93,15 +91,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         """
         if seed is not None:
             self._rng = np.random.default_rng(int(seed))
-        start = self.starts.draw(self._rng, options)
-        episode, outputs = self.task.reset(*(np.array([number]) for number in start))
-        outcome = Outcome(int(episode.state.outcome[0]))
-        if outcome != Outcome.RUNNING:
-            raise ValueError(
-                f"scenario {start.scenario} cannot start at row {start.t_start}: {outcome.name}; choose another "
-                "scenario or start, or check the thermal limits"
-            )
-        self._episode = episode
+        self._episode, outputs = begin(self.task, [self.starts.draw(self._rng, options)])
         self.agents = self.possible_agents[:]
         self._show()
         return self._observations(outputs), self._infos(outputs)
@@ -111,12 +101,15 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
     ) -> tuple[Observations, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
         """One step of the grid; an action is an element of the agent's space, or made by ``make_action``.
 
-        Raises KeyError for missing or unknown agents, TypeError or ValueError for what is not an action, and
-        RuntimeError before the first reset and after the end.
+        Raises ValueError for missing and unknown agents and for what is not an action, TypeError for what is no dict,
+        and RuntimeError before the first reset and after the end.
         """
         episode = self._running("step")
-        check_agents(self.agents, actions)
-        self._episode, outputs = self.task.step(episode, {agent: [actions[agent]] for agent in self.agents})
+        if not isinstance(actions, Mapping):
+            raise TypeError(
+                f"actions is a {type(actions).__name__}, give a dict with one action for each of {self.agents}"
+            )
+        self._episode, outputs = self.task.step(episode, {agent: [action] for agent, action in actions.items()})
         agents = self.possible_agents
         terminated, truncated = bool(outputs.terminated[0]), bool(outputs.truncated[0])
         if terminated or truncated:
@@ -138,10 +131,6 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
     def make_action(self, keys: Mapping[str, Any]) -> Commands:
         """An action of a zone in the words of the grid, such as ``{"set_line_status": [("0_1_0", -1)]}``."""
         return self.task.make_action(keys)
-
-    def observe_grid(self) -> Observation:
-        """The whole grid in the field's terms, with ``simulate``."""
-        return self.task.observe_grid(self._started("observe_grid"))
 
     def snapshot(self) -> Episode:
         """The episode as a value: keep it, ``restore`` it, in this environment or in another of the same task."""

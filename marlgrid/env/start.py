@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from marlgrid.model.time_series import TimeSeries
+from marlgrid.simulation.state import Outcome
+from marlgrid.task.task import Episode, Outputs, Task
 
 RESET_OPTIONS = ("scenario", "max_steps", "start")
 
@@ -68,6 +70,19 @@ class Starts:
         elif start >= last:
             raise ValueError(f"start is {start}, but scenario {scenario} has rows 0 to {last}: give at most {last - 1}")
         return Start(seed, int(scenario), int(start), last - start if limit is None else min(limit, last - start))
+
+
+def begin(task: Task, starts: Sequence[Start]) -> tuple[Episode, Outputs]:
+    """The episodes that begin so. Raises ValueError where the grid cannot be run from the start on."""
+    episode, outputs = task.reset(*(np.array(column) for column in zip(*starts, strict=True)))
+    lost = np.flatnonzero(~episode.state.running)
+    if len(lost):
+        start, outcome = starts[lost[0]], Outcome(int(episode.state.outcome[lost[0]]))
+        raise ValueError(
+            f"scenario {start.scenario} cannot start at row {start.t_start}: {outcome.name}; choose another scenario "
+            "or start, or check the thermal limits"
+        )
+    return episode, outputs
 
 
 def _checked(series: TimeSeries, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,197 @@
+"""Environments out of a case and what users ask for: the front door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pettingzoo import AECEnv
+from pettingzoo.utils import parallel_to_aec, wrappers
+
+from marlgrid.env.masks import MaskPlace
+from marlgrid.env.options import ActionSpec, ObservationSpec, actions_from, observation_from
+from marlgrid.env.parallel import GridParallelEnv
+from marlgrid.env.single import GridEnv
+from marlgrid.env.start import Starts
+from marlgrid.env.vector import GridVectorEnv
+from marlgrid.model.datasets.builtin import BUILTIN_CASES
+from marlgrid.model.datasets.case import load_case
+from marlgrid.model.parameters import AttackRules, Parameters
+from marlgrid.model.system import System
+from marlgrid.model.time_series import TimeSeries
+from marlgrid.model.zones import ZoneSpec
+from marlgrid.powerflow import power_flow as solver_from
+from marlgrid.powerflow.base import PowerFlow
+from marlgrid.task.opponent import Opponent, opponent_from
+from marlgrid.task.reward import RewardFn, reward_from
+from marlgrid.task.task import Task
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
+
+
+def cases() -> tuple[str, ...]:
+    """Names of the built-in cases."""
+    return BUILTIN_CASES
+
+
+def make_task(
+    case: str | Path | pandapowerNet | tuple[System, TimeSeries] = "case14",
+    *,
+    zones: ZoneSpec | None = None,
+    tie_lines: str = "both",
+    opponent: str | Opponent | None = None,
+    actions: ActionSpec = "discrete",
+    observation: ObservationSpec = "local",
+    pad: bool = False,
+    masks: bool = True,
+    reward: str | RewardFn | Mapping[Any, float] = "survival",
+    opponent_reward: str | RewardFn | Mapping[Any, float] | None = None,
+    parameters: Parameters | Mapping[str, Any] | None = None,
+    attack: AttackRules | Mapping[str, Any] | None = None,
+    difficulty: str = "default",
+    power_flow: str | PowerFlow = "lightsim",
+    n_busbar: int = 2,
+    split: str = "train",
+) -> Task:
+    """What is learnt, without an episode: every kind of environment is a shell around it.
+
+    Args:
+        case: a built-in name (``case5``, ``case14``, ``case118``), a Grid2Op environment folder or the name of one that
+            grid2op ships, a pandapower network, or ``(System, TimeSeries)``.
+        zones: a number (automatic partition), lists or a dict of substations, a function ``Grid -> labels``,
+            ``"substation"``; None takes the zones of the case.
+        tie_lines: who may switch a line between two zones: ``"both"``, the ``"origin"`` zone, ``"none"``.
+        opponent: None, the name of an attacker (``"random"``, ``"weighted"``, ``"geometric"``), an ``Opponent``, or
+            ``"agent"``: then ``opponent_0`` is one of the agents.
+        actions: ``"discrete"``, ``"multi_discrete"``, ``"box"``, ``"dict"``; a dict ``{"space", "kinds", ...}`` with
+            settings of ``Menu``; a dict of lists by zone; a ``ZoneActions`` or a function ``System -> ZoneActions``.
+        observation: ``"local"``, ``"neighbourhood"``, ``"global"``; a dict of settings of ``VectorObservation``; an
+            ``ObservationFn`` or a function ``(System, TimeSeries) -> ObservationFn``.
+        pad: fills observations and discrete actions up, so that all zones have equal spaces.
+        masks: whether action masks are computed.
+        reward: a name (``"survival"``, ``"LinesCapacityReward"``, ``"L2RPNReward"``, ``"RedispReward"``, ...), a
+            function ``(system, before, action, ruling, after) -> (n_env, n_zone)``, or a dict of them to weights.
+        opponent_reward: likewise for the opponent agent; None is the negative mean of the zones'.
+        parameters: ``Parameters``, or a dict of changes to the case's.
+        attack: ``AttackRules``, or a dict of changes to the case's.
+        difficulty: ``"easy"``, ``"default"``, ``"hard"``, or a level of the Grid2Op folder.
+        power_flow: ``"lightsim"``, ``"newton"``, ``"pandapower"``, ``"dc"``, or an object with ``solve``.
+        n_busbar: busbars per substation.
+        split: the scenarios that episodes are drawn from: ``"train"``, ``"validation"``, ``"test"``.
+
+    Raises:
+        ValueError, TypeError, KeyError, FileNotFoundError: what was given, what is allowed.
+    """
+    system, series = load_case(
+        case,
+        zones=zones,
+        tie_lines=tie_lines,
+        parameters=parameters,
+        difficulty=difficulty,
+        n_busbar=n_busbar,
+        attack=attack,
+    )
+    agent = isinstance(opponent, str) and opponent == "agent"
+    if opponent_reward is not None and not agent:
+        raise ValueError(f"opponent_reward is for opponent='agent' only, but opponent is {opponent!r}")
+    return Task(
+        system=system,
+        series=series,
+        solver=solver_from(power_flow, system.grid),
+        actions=actions_from(actions, system, pad),
+        observation=observation_from(observation, system, series, pad),
+        reward=reward_from(reward),
+        opponent=None if opponent is None or agent else opponent_from(opponent),
+        opponent_agent=agent,
+        opponent_reward=None if opponent_reward is None else reward_from(opponent_reward),
+        masks=masks,
+        split=split,
+    )
+
+
+def parallel_env(
+    case: str | Path | pandapowerNet | tuple[System, TimeSeries] | Task = "case14",
+    *,
+    mask: MaskPlace = "info",
+    render_mode: str | None = None,
+    max_steps: int | None = None,
+    max_cycles: int | None = None,
+    seed: int | None = None,
+    split: str = "train",
+    scenario: int | None = None,
+    start: int | str = 0,
+    **task: Any,
+) -> GridParallelEnv:
+    """A PettingZoo ``ParallelEnv``.
+
+    Args:
+        case: see ``make_task``; or a ``Task``.
+        mask: where action masks go: ``"info"`` (``infos[agent]["action_mask"]``), ``"observation"``, ``"both"``, None.
+        render_mode: None, ``"rgb_array"``, ``"ansi"``, ``"human"``.
+        max_steps: time limit of an episode; None runs to the end of the scenario.
+        max_cycles: PettingZoo's word for ``max_steps``.
+        seed: what the episodes follow from until a reset is given a seed; None: different ones in each run.
+        split: scenarios that episodes are drawn from: ``"train"``, ``"validation"``, ``"test"``.
+        scenario: one scenario for all episodes.
+        start: row of the scenario at which episodes start, or ``"random"``.
+        **task: further arguments of ``make_task``: zones, opponent, actions, observation, reward, ...
+    """
+    made = _task(case, mask is not None, split, task)
+    starts = Starts(made.series, split, scenario, start, _limit(max_steps, max_cycles))
+    return GridParallelEnv(made, starts, mask=mask, render_mode=render_mode, seed=seed)
+
+
+make = parallel_env
+
+
+def raw_env(*args: Any, **kwargs: Any) -> AECEnv[str, Any, Any]:
+    """The same environment for PettingZoo's agent-by-agent API; arguments of ``parallel_env``."""
+    return parallel_to_aec(parallel_env(*args, **kwargs))
+
+
+def env(*args: Any, **kwargs: Any) -> AECEnv[str, Any, Any]:
+    """``raw_env`` that checks the order of calls."""
+    return wrappers.OrderEnforcingWrapper(raw_env(*args, **kwargs))
+
+
+def vector_env(
+    case: str | Path | pandapowerNet | tuple[System, TimeSeries] | Task = "case14",
+    *,
+    n_envs: int = 16,
+    mask: MaskPlace = "info",
+    max_steps: int | None = None,
+    seed: int | None = None,
+    split: str = "train",
+    scenario: int | None = None,
+    start: int | str = 0,
+    **task: Any,
+) -> GridVectorEnv:
+    """``n_envs`` episodes stepped at once, with auto-reset; other arguments as for ``parallel_env``."""
+    made = _task(case, mask is not None, split, task)
+    starts = Starts(made.series, split, scenario, start, max_steps)
+    return GridVectorEnv(made, n_envs, starts, mask=mask, seed=seed)
+
+
+def gym_env(case: Any = "case14", **arguments: Any) -> GridEnv:
+    """A ``gymnasium.Env`` in which one agent runs the whole grid; arguments of ``parallel_env`` but ``zones``."""
+    if arguments.setdefault("zones", 1) != 1:
+        raise ValueError(f"gym_env is for one agent: zones is {arguments['zones']!r}, leave it out or give 1")
+    if isinstance(arguments.get("opponent"), str) and arguments["opponent"] == "agent":
+        raise ValueError("gym_env is for one agent: opponent='agent' is another; choose a scripted attacker")
+    return GridEnv(parallel_env(case, **arguments))
+
+
+def _task(case: Any, masks: bool, split: str, arguments: dict[str, Any]) -> Task:
+    if not isinstance(case, Task):
+        return make_task(case, masks=masks, split=split, **arguments)
+    if arguments:
+        raise ValueError(f"a Task is complete: {sorted(arguments)} cannot be changed here, give them to make_task")
+    return case
+
+
+def _limit(max_steps: int | None, max_cycles: int | None) -> int | None:
+    if max_steps is not None and max_cycles is not None and max_steps != max_cycles:
+        raise ValueError(f"max_steps ({max_steps}) and max_cycles ({max_cycles}) are the same thing: give one of them")
+    return max_cycles if max_steps is None else max_steps

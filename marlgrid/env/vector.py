@@ -1,0 +1,168 @@
+"""Many episodes at once, on one task and in one process: arrays with a leading ``n_envs`` axis instead of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from marlgrid.env.choices import per_env
+from marlgrid.env.masks import Mask, MaskPlace, check_place, observation_space
+from marlgrid.env.start import Starts, begin
+from marlgrid.simulation.state import State, put
+from marlgrid.task.task import Episode, Outputs, Task
+
+
+class VectorSteps(NamedTuple):
+    """What a step of all environments gives; dicts by agent."""
+
+    observations: dict[str, Any]
+    """(n_envs, n) float32; with the mask in the observation, ``{"observation", "action_mask"}`` of such."""
+    rewards: dict[str, np.ndarray]
+    """(n_envs,) float64."""
+    terminations: dict[str, np.ndarray]
+    truncations: dict[str, np.ndarray]
+    """(n_envs,) bool."""
+    infos: dict[str, dict[str, Any]]
+    """(n_envs,) float64 by key, ``action_mask`` (n_envs, n_action) int8, ``final_observation`` (n_envs, n)."""
+
+
+class GridVectorEnv:
+    """``n_envs`` episodes that reset themselves: an ended episode is replaced in the same step (same-step mode).
+
+    Of an environment whose episode ended, ``observations`` and masks are those of the new episode, while rewards, flags
+    and the figures in ``infos`` are those of the step just made. ``infos[agent]["final_observation"]`` is what
+    the step led to in every environment, before any reset: the next observation for learning from the transition.
+
+    Row ``i`` goes through the same episodes as a ``GridParallelEnv`` whose first reset got row i's seed.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        n_envs: int = 16,
+        starts: Starts | None = None,
+        *,
+        mask: MaskPlace = "info",
+        seed: int | None = None,
+    ) -> None:
+        if n_envs < 1:
+            raise ValueError(f"n_envs is {n_envs}, give at least 1")
+        check_place(task, mask)
+        self.task = task
+        self.n_envs = n_envs
+        self.starts = starts or Starts(task.series)
+        self.mask = mask
+        self.agents = list(task.agents)
+        self.possible_agents = list(task.agents)
+        self.action_spaces = {agent: task.action_space(agent) for agent in task.agents}
+        self.observation_spaces = {agent: observation_space(task, agent, mask) for agent in task.agents}
+        self.state_space = task.state_space
+        self._rngs = _generators(seed, n_envs)
+        self._episode: Episode | None = None
+
+    def observation_space(self, agent: str) -> spaces.Space[Any]:
+        """Of one environment."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> spaces.Space[Any]:
+        """Of one environment."""
+        return self.action_spaces[agent]
+
+    # ------------------------------------------------------------------ episodes
+    def reset(
+        self, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """Starts all episodes. ``seed``: one per environment, or a number for seed, seed + 1, ...; options for all."""
+        if seed is not None:
+            self._rngs = _generators(seed, self.n_envs)
+        self._episode, outputs = self._begin(range(self.n_envs), options)
+        return self._observations(outputs), self._infos(outputs, outputs)
+
+    def step(self, actions: Mapping[str, Any]) -> VectorSteps:
+        """One step of every environment; ``actions[agent]`` holds one action for each.
+
+        Raises ValueError or TypeError for missing or unknown agents and for what is not an action, and RuntimeError
+        before the first reset.
+        """
+        episode = self._started("step")
+        if not isinstance(actions, Mapping):
+            raise TypeError(f"actions is a {type(actions).__name__}, give a dict by agent: {self.agents}")
+        choices = {a: per_env(a, self.action_spaces[a], acts, self.n_envs) if a in self.action_spaces else acts
+                   for a, acts in actions.items()}  # fmt: skip
+        self._episode, last = self.task.step(episode, choices)
+        outputs = last
+        ended = np.flatnonzero(last.terminated | last.truncated)
+        if len(ended):
+            begun, first = self._begin(ended, None)
+            self._episode = put(self._episode, ended, begun)
+            outputs = _replaced(last, ended, first)
+        return VectorSteps(
+            self._observations(outputs),
+            last.rewards,
+            dict.fromkeys(self.agents, last.terminated),
+            dict.fromkeys(self.agents, last.truncated),
+            self._infos(outputs, last),
+        )
+
+    def state(self) -> np.ndarray:
+        """(n_envs, n) float32 view of every whole grid, for centralised critics."""
+        return self.task.central_state(self._started("state").state)
+
+    @property
+    def current(self) -> State:
+        """The states of all grids."""
+        return self._started("current").state
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    # ------------------------------------------------------------------ parts
+    def _begin(self, rows: Sequence[int] | np.ndarray, options: Mapping[str, Any] | None) -> tuple[Episode, Outputs]:
+        """New episodes for some environments, each from its own stream of starts."""
+        return begin(self.task, [self.starts.draw(self._rngs[row], options) for row in rows])
+
+    def _started(self, what: str) -> Episode:
+        if self._episode is None:
+            raise RuntimeError(f"{what} needs episodes: call reset first")
+        return self._episode
+
+    def _observations(self, outputs: Outputs) -> dict[str, Any]:
+        if self.mask not in ("observation", "both"):
+            return dict(outputs.observations)
+        return {a: {"observation": o, "action_mask": outputs.masks[a]} for a, o in outputs.observations.items()}
+
+    def _infos(self, outputs: Outputs, last: Outputs) -> dict[str, dict[str, Any]]:
+        infos = {a: {**info, "final_observation": last.observations[a]} for a, info in last.infos.items()}
+        if self.mask in ("info", "both"):
+            for agent, mask in outputs.masks.items():
+                infos[agent]["action_mask"] = mask
+        return infos
+
+
+def _generators(seed: int | Sequence[int] | None, n_envs: int) -> list[np.random.Generator]:
+    """One stream per environment, that of a single environment with the same seed."""
+    if seed is None:
+        return [np.random.default_rng() for _ in range(n_envs)]
+    seeds = [int(seed) + i for i in range(n_envs)] if np.ndim(seed) == 0 else [int(s) for s in seed]  # type: ignore
+    if len(seeds) != n_envs:
+        raise ValueError(f"{len(seeds)} seeds were given for {n_envs} environments")
+    return [np.random.default_rng(s) for s in seeds]
+
+
+def _replaced(outputs: Outputs, rows: np.ndarray, new: Outputs) -> Outputs:
+    """The outputs with observations and masks of some rows from others; what was is not written to."""
+
+    def swap(old: Mask, fresh: Mask) -> Mask:
+        if isinstance(old, tuple):
+            return tuple(swap(o, f) for o, f in zip(old, fresh, strict=True))  # type: ignore[misc]
+        old = old.copy()
+        old[rows] = fresh
+        return old
+
+    observations = {a: swap(o, new.observations[a]) for a, o in outputs.observations.items()}
+    return outputs._replace(
+        observations=observations, masks={a: swap(m, new.masks[a]) for a, m in outputs.masks.items()}
+    )
