@@ -156,7 +156,7 @@ class Task:
         return episode, self.look(episode)
 
     def look(self, episode: Episode) -> Outputs:
-        """What the agents see of episodes as they stand: as after a step in which nobody asked for anything, no reward."""
+        """What the agents see of episodes as they stand: as after a step in which nobody asked for anything."""
         ruling = _nothing_asked(self.system, episode.state)
         figures, _ = account(self.system, self.series, episode.state, ruling, episode.state, episode.totals)
         # the totals hold this state's overloads already
