@@ -15,9 +15,11 @@ from marlgrid.powerflow.buses import BusLayout
 from marlgrid.powerflow.flows import FlowModel
 from marlgrid.powerflow.setpoints import first_guess, set_points
 
-TOLERANCE = 1e-8
-"""Largest mismatch of a solution, per unit."""
 MAX_ITERATIONS = 10
+SCALE = 2.0**20
+"""Powers are sent in MW / SCALE: lightsim2grid passes over changes of less than 1e-7 of its unit."""
+TOLERANCE = 1e-8 * SCALE
+"""Largest mismatch of a solution at any bus: 1e-8 MVA."""
 
 
 class LightSimPowerFlow:
@@ -63,9 +65,9 @@ class _Orders(NamedTuple):
     """What the C++ grid is to be told, row by row."""
 
     gen_p: np.ndarray
-    """(n_env, n_gen) float32 MW."""
+    """(n_env, n_gen) float32 MW / SCALE."""
     drawn_p: np.ndarray
-    """(n_env, n_drawn) float32 MW of loads and storages, then what single precision left out."""
+    """(n_env, n_drawn) float32 MW / SCALE of loads and storages, then what single precision left out."""
     drawn_q: np.ndarray
     gen_v: np.ndarray
     """(n_env, n_gen) per unit."""
@@ -121,12 +123,18 @@ class _Sent:
         if bus.tobytes() != self.bus.tobytes():
             self._send_topology(bus)
         if gen_v.tobytes() != self.gen_v.tobytes():
-            for gen in np.flatnonzero(gen_v != self.gen_v).tolist():
-                self.model.change_v_gen(gen, gen_v[gen])
-            self.gen_v = gen_v
+            self._send_voltages(bus[self.layout.gen], gen_v)
         self.model.update_gens_p(self.all_gens, orders.gen_p[env])
         self.model.update_loads_p(self.all_drawn, orders.drawn_p[env])
         self.model.update_loads_q(self.all_drawn, orders.drawn_q[env])
+
+    def _send_voltages(self, bus: np.ndarray, gen_v: np.ndarray) -> None:
+        new = np.where(bus < 0, self.gen_v, gen_v)  # a generator on no bus cannot be told a voltage
+        for gen in np.flatnonzero(new != self.gen_v).tolist():
+            if abs(new[gen] - self.gen_v[gen]) < 1e-6:  # too small a change to be noticed
+                self.model.change_v_gen(gen, new[gen] + 1.0)
+            self.model.change_v_gen(gen, new[gen])
+        self.gen_v = new
 
     def _send_topology(self, bus: np.ndarray) -> None:
         first, last = self.layout.gen.start, self.layout.shunt.start
@@ -144,10 +152,13 @@ class _Sent:
         self.bus = bus
 
     def solve(self, guess: np.ndarray, warm: bool) -> np.ndarray:
-        """(n_bus,) complex per unit, or nothing where Newton diverges; a cold start begins with a linear solution."""
+        """(n_bus,) complex per unit, or nothing where Newton diverges; a cold start begins with a linear solution.
+
+        A warm start may lead to a solution of collapsed voltages where a normal one exists: it is not trusted then.
+        """
         if warm:
             found = self.model.ac_pf(guess, MAX_ITERATIONS, TOLERANCE)
-            if len(found):
+            if len(found) and not _collapsed(found):
                 return found
         linear = self.model.dc_pf(np.ones(self.n_bus, dtype=complex), MAX_ITERATIONS, TOLERANCE)
         return self.model.ac_pf(linear, MAX_ITERATIONS, TOLERANCE) if len(linear) else linear
@@ -170,7 +181,7 @@ def _build(grid: Grid, layout: BusLayout) -> LSGrid:
     A transformer there has equal shunts at both ends; what the extremity has more becomes a shunt beside it.
     """
     model = LSGrid()
-    model.set_sn_mva(float(grid.sn_mva))
+    model.set_sn_mva(float(grid.sn_mva) * SCALE)
     model.init_bus(grid.n_sub, grid.n_busbar, np.tile(grid.sub_vn_kv, grid.n_busbar).astype(float), 0, grid.n_line)
     ends = [np.asarray(sub, dtype=np.int32) for sub in (grid.line_or_to_subid, grid.line_ex_to_subid)]
     double = [
@@ -182,7 +193,7 @@ def _build(grid: Grid, layout: BusLayout) -> LSGrid:
     columns, extra = _shunt_columns(grid, layout), _asymmetry(grid)
     beside = np.conj(extra[extra != 0]) * grid.sn_mva
     shunt_p, shunt_q = np.append(grid.shunt_p_mw, beside.real), np.append(grid.shunt_q_mvar, beside.imag)
-    model.init_shunt(shunt_p, shunt_q, layout.sub[columns])
+    model.init_shunt(shunt_p * SCALE, shunt_q * SCALE, layout.sub[columns])
     model.set_shunt_to_subid(layout.sub[columns])
     model.set_trafo_to_sub1_id(ends[0])
     model.set_trafo_to_sub2_id(ends[1])
@@ -204,7 +215,7 @@ def _add_injections(model: LSGrid, grid: Grid, layout: BusLayout) -> None:
     drawn_sub = layout.sub[np.r_[layout.load.start : layout.shunt.start, layout.gen.start : layout.shunt.start]]
     regulates = np.asarray(grid.gen_regulates_voltage, dtype=bool).tolist()
     limits = np.full(grid.n_gen, -1e9), np.full(grid.n_gen, 1e9)
-    gen_q = np.asarray(grid.gen_q_mvar, dtype=float)
+    gen_q = np.asarray(grid.gen_q_mvar, dtype=float) * SCALE
     model.init_generators_full(np.zeros(grid.n_gen), np.ones(grid.n_gen), gen_q, regulates, *limits, gen_sub)
     model.init_loads(np.zeros(len(drawn_sub)), np.zeros(len(drawn_sub)), drawn_sub)
     model.init_storages(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int32))
@@ -216,20 +227,33 @@ def _add_injections(model: LSGrid, grid: Grid, layout: BusLayout) -> None:
 
 
 @njit(cache=True)
+def _collapsed(voltage):
+    """Some bus has less than half its nominal voltage."""
+    for v in voltage:
+        if v.real * v.real + v.imag * v.imag < 0.25:
+            return True
+    return False
+
+
+@njit(cache=True)
 def _split(gen_p, load_p, load_q, storage_p, gen32, drawn32, q32):
-    """Doubles as pairs of singles."""
+    """Scaled doubles as pairs of singles."""
     n_env, n_gen = gen_p.shape
     n_load, n_storage = load_p.shape[1], storage_p.shape[1]
     rest = n_load + n_storage  # where the second halves begin: generators, loads, storages
     for env in range(n_env):
         for i in range(n_gen):
-            gen32[env, i] = gen_p[env, i]
-            drawn32[env, rest + i] = gen32[env, i] - gen_p[env, i]
+            value = gen_p[env, i] * SCALE
+            gen32[env, i] = value
+            drawn32[env, rest + i] = gen32[env, i] - value
         for i in range(n_load):
-            drawn32[env, i] = load_p[env, i]
-            drawn32[env, rest + n_gen + i] = load_p[env, i] - drawn32[env, i]
-            q32[env, i] = load_q[env, i]
-            q32[env, rest + n_gen + i] = load_q[env, i] - q32[env, i]
+            value = load_p[env, i] * SCALE
+            drawn32[env, i] = value
+            drawn32[env, rest + n_gen + i] = value - drawn32[env, i]
+            value = load_q[env, i] * SCALE
+            q32[env, i] = value
+            q32[env, rest + n_gen + i] = value - q32[env, i]
         for i in range(n_storage):
-            drawn32[env, n_load + i] = storage_p[env, i]
-            drawn32[env, rest + n_gen + n_load + i] = storage_p[env, i] - drawn32[env, n_load + i]
+            value = storage_p[env, i] * SCALE
+            drawn32[env, n_load + i] = value
+            drawn32[env, rest + n_gen + n_load + i] = value - drawn32[env, n_load + i]
