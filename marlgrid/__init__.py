@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from marlgrid import env as env
 from marlgrid.env.registration import register
 
 if TYPE_CHECKING:
     from marlgrid.env.parallel import GridParallelEnv as GridParallelEnv
     from marlgrid.env.registry import cases as cases
-    from marlgrid.env.registry import env as env
     from marlgrid.env.registry import gym_env as gym_env
     from marlgrid.env.registry import make as make
     from marlgrid.env.registry import make_task as make_task
@@ -34,9 +34,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "marlgrid.env.parallel": ("GridParallelEnv",),
-    "marlgrid.env.registry": (
-        "cases", "env", "gym_env", "make", "make_task", "parallel_env", "raw_env", "vector_env",
-    ),
+    "marlgrid.env.registry": ("cases", "gym_env", "make", "make_task", "parallel_env", "raw_env", "vector_env"),
     "marlgrid.env.single": ("GridEnv",),
     "marlgrid.env.vector": ("GridVectorEnv",),
     "marlgrid.model.datasets.case": ("load_case",),
@@ -48,12 +46,12 @@ _HOMES = {
     "marlgrid.simulation.state": ("Outcome",),
     "marlgrid.task.menu": ("Menu",),
     "marlgrid.task.task": ("Task",),
-}  # fmt: skip
+}
 """Public names by the module that defines them, loaded when first asked for: importing the package stays quick."""
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = ["__version__", "env", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

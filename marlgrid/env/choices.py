@@ -25,4 +25,4 @@ def per_env(agent: str, space: spaces.Space[Any], actions: Any, n_envs: int) -> 
         )
     if len(actions) != n_envs:
         raise ValueError(f"{agent}: {len(actions)} actions were given for {n_envs} environments")
-    return actions  # type: ignore[no-any-return]
+    return actions

@@ -10,7 +10,6 @@ from gymnasium import spaces
 from marlgrid.task.task import Task
 
 MaskPlace = Literal["info", "observation", "both"] | None
-Mask = np.ndarray | tuple[np.ndarray, ...]
 
 
 def check_place(task: Task, place: MaskPlace) -> None:

@@ -63,7 +63,8 @@ def _action_space(name: str, system: System, settings: dict[str, Any], pad: bool
         if extra:
             raise ValueError(f"actions='box' has no setting {extra}; it takes kinds, out of {list(CONTINUOUS)}")
         return BoxActions(system, tuple(settings.get("kinds", CONTINUOUS)))
-    menu = Menu(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
+    levels: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()}
+    menu = Menu(**levels)
     if name == "discrete":
         return DiscreteActions(system, menu, pad=pad)
     return MultiDiscreteActions(system, menu) if name == "multi_discrete" else DictActions(system, menu)

@@ -11,11 +11,12 @@ import numpy as np
 from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
-from marlgrid.env.masks import Mask, MaskPlace, check_place, observation_space
+from marlgrid.env.masks import MaskPlace, check_place, observation_space
 from marlgrid.env.start import Starts, begin
 from marlgrid.render.ansi import render_ansi
 from marlgrid.simulation.action import Commands
 from marlgrid.simulation.state import State
+from marlgrid.task.actions import Mask
 from marlgrid.task.task import Episode, Outputs, Task
 
 RENDER_MODES = ("rgb_array", "ansi", "human")
@@ -33,7 +34,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
     nothing and reported in the agent's info; an action outside of its space is an error, and changes nothing.
     """
 
-    metadata = {  # noqa: RUF012 (PettingZoo's form)
+    metadata: dict[str, Any] = {  # noqa: RUF012 (PettingZoo's form)
         "name": "marlgrid_v0",
         "render_modes": list(RENDER_MODES),
         "is_parallelizable": True,
@@ -207,4 +208,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
 
 
 def _first(mask: Mask) -> Mask:
-    return tuple(part[0] for part in mask) if isinstance(mask, tuple) else mask[0]
+    """Of a batch of one."""
+    if isinstance(mask, tuple):
+        return tuple(part[0] for part in mask)
+    return None if mask is None else mask[0]

@@ -9,9 +9,10 @@ import numpy as np
 from gymnasium import spaces
 
 from marlgrid.env.choices import per_env
-from marlgrid.env.masks import Mask, MaskPlace, check_place, observation_space
+from marlgrid.env.masks import MaskPlace, check_place, observation_space
 from marlgrid.env.start import Starts, begin
 from marlgrid.simulation.state import State, put
+from marlgrid.task.actions import Mask
 from marlgrid.task.task import Episode, Outputs, Task
 
 
@@ -135,6 +136,7 @@ class GridVectorEnv:
         return {a: {"observation": o, "action_mask": outputs.masks[a]} for a, o in outputs.observations.items()}
 
     def _infos(self, outputs: Outputs, last: Outputs) -> dict[str, dict[str, Any]]:
+        infos: dict[str, dict[str, Any]]
         infos = {a: {**info, "final_observation": last.observations[a]} for a, info in last.infos.items()}
         if self.mask in ("info", "both"):
             for agent, mask in outputs.masks.items():
@@ -154,15 +156,14 @@ def _generators(seed: int | Sequence[int] | None, n_envs: int) -> list[np.random
 
 def _replaced(outputs: Outputs, rows: np.ndarray, new: Outputs) -> Outputs:
     """The outputs with observations and masks of some rows from others; what was is not written to."""
-
-    def swap(old: Mask, fresh: Mask) -> Mask:
-        if isinstance(old, tuple):
-            return tuple(swap(o, f) for o, f in zip(old, fresh, strict=True))  # type: ignore[misc]
-        old = old.copy()
-        old[rows] = fresh
-        return old
-
-    observations = {a: swap(o, new.observations[a]) for a, o in outputs.observations.items()}
     return outputs._replace(
-        observations=observations, masks={a: swap(m, new.masks[a]) for a, m in outputs.masks.items()}
+        observations={a: put(o, rows, new.observations[a]) for a, o in outputs.observations.items()},
+        masks={a: _swapped(mask, rows, new.masks[a]) for a, mask in outputs.masks.items()},
     )
+
+
+def _swapped(mask: Mask, rows: np.ndarray, new: Mask) -> Mask:
+    """A mask, or each of the arrays of a multi-discrete one, with some rows replaced."""
+    if isinstance(mask, tuple) and isinstance(new, tuple):
+        return tuple(put(old, rows, fresh) for old, fresh in zip(mask, new, strict=True))
+    return put(mask, rows, new)

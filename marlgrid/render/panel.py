@@ -61,7 +61,7 @@ def _status(state: State, row: int) -> tuple[str, str]:
 
 def draw_panel(axes: Axes, system: System, state: State, row: int) -> None:
     """The right side, from top to bottom."""
-    y = HEIGHT - HEADER - 30
+    y = HEIGHT - HEADER - 30.0
     y = _draw_zones(axes, zone_summaries(system, state, row), y)
     y = _draw_events(axes, events(system, state, row), y - 14)
     _draw_legend(axes)
@@ -87,7 +87,7 @@ def _draw_zones(axes: Axes, zones: list[ZoneSummary], y: float) -> float:
             axes.text(x, y, value, size=9, color=INK, va="center", ha="right", **TOP)
         bar = np.clip(zone.max_rho / 1.3, 0.0, 1.0) * 36
         axes.fill_between(
-            [RIGHT - 68, RIGHT - 68 + bar], y - 3.5, y + 3.5, color=rho_colour(zone.max_rho), linewidth=0, **TOP
+            [RIGHT - 68, RIGHT - 68 + bar], y - 3.5, y + 3.5, color=rho_colour(np.array(zone.max_rho)), linewidth=0, **TOP
         )
         y -= 19
     return y

@@ -188,7 +188,7 @@ def _draw_substations(axes: Axes, system: System, state: State, plan: Layout, ro
     axes.scatter(
         *plan.sub[whole].T, s=area, facecolor=PAPER, edgecolor=[edge[s] for s in whole], linewidth=1.8, zorder=5
     )
-    for s in np.flatnonzero(split):
+    for s in np.flatnonzero(split).tolist():
         offset = busbar_offset(grid.n_busbar, np.arange(1, grid.n_busbar + 1), plan.radius)
         dots = plan.sub[s] + offset
         axes.plot(

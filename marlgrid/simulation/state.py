@@ -7,7 +7,7 @@ row repeated. Every field has one writing stage, named below.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -131,12 +131,16 @@ class State(NamedTuple):
         return self.outcome == Outcome.RUNNING
 
 
-def take(state: State, rows: np.ndarray) -> State:
+Record = TypeVar("Record")
+"""A state, an episode, any nested record of arrays with a leading ``n_env`` axis."""
+
+
+def take(state: Record, rows: np.ndarray) -> Record:
     """The rows of a batch, repeated or reordered as asked (``np.zeros(k, int)`` forks the first into k)."""
     return _map(lambda array: array[rows], state)
 
 
-def put(state: State, rows: np.ndarray, part: State) -> State:
+def put(state: Record, rows: np.ndarray, part: Record) -> Record:
     """The batch with some rows replaced by those of another."""
 
     def replaced(whole: np.ndarray, new: np.ndarray) -> np.ndarray:
