@@ -10,6 +10,8 @@ import pytest
 
 from marlgrid.model.datasets.grid2op_folder import find_folder, folder_names, load_folder
 from marlgrid.model.parameters import Parameters
+from marlgrid.powerflow.lightsim import LightSimPowerFlow
+from marlgrid.simulation.step import initial
 
 grid2op = pytest.importorskip("grid2op")
 lightsim2grid = pytest.importorskip("lightsim2grid")
@@ -257,3 +259,15 @@ def test_difficulty_and_changes():
         load_folder("l2rpn_icaps_2021", difficulty="9")
     with pytest.raises(ValueError, match="no levels to choose"):
         load_folder("l2rpn_case14_sandbox", difficulty="1")
+
+
+def test_first_power_flow(pair):
+    """The grid as converted carries what Grid2Op's carries: the currents of the first row."""
+    env = mixes(pair.env)[0]
+    theirs = env.reset(options={"time serie id": 0})
+    solver = LightSimPowerFlow(pair.grid)
+    zero = np.zeros(1, dtype=np.int64)
+    ours = initial(pair.system, solver, pair.series, zero, zero, zero, zero + pair.series.n_rows(0) - 1)
+    np.testing.assert_allclose(ours.rho[0], theirs.rho, atol=2e-6)
+    np.testing.assert_allclose(ours.flow.gen_p[0], theirs.gen_p, atol=1e-4)
+    np.testing.assert_allclose(ours.flow.v_or[0], theirs.v_or, rtol=1e-6)
