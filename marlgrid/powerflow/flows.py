@@ -91,7 +91,7 @@ class FlowModel:
             storage,
             shunt,
         )
-        return Flow(converged, *line, *gen, *load, *storage[:1], *storage[2:], *shunt[:3], voltage)
+        return Flow._make((converged, *line, *gen, *load, storage[0], *storage[2:], *shunt[:3], voltage))
 
 
 @njit(cache=True)

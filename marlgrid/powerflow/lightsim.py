@@ -229,10 +229,10 @@ def _add_injections(model: LSGrid, grid: Grid, layout: BusLayout) -> None:
 @njit(cache=True)
 def _collapsed(voltage):
     """Some bus has less than half its nominal voltage."""
+    lowest = 1.0
     for v in voltage:
-        if v.real * v.real + v.imag * v.imag < 0.25:
-            return True
-    return False
+        lowest = min(lowest, v.real * v.real + v.imag * v.imag)
+    return lowest < 0.25
 
 
 @njit(cache=True)

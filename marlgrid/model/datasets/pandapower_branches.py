@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from marlgrid.model.datasets.pandapower_rows import column
+
 TRANSFORMER_FORMULAS = ("v3", "v2")
 
 
@@ -36,10 +38,10 @@ def line_branches(net: Any, rows: list[int]) -> Branches:
     r = line.r_ohm_per_km.to_numpy(float) * length / parallel / base_ohm
     x = line.x_ohm_per_km.to_numpy(float) * length / parallel / base_ohm
     capacitance = line.c_nf_per_km.to_numpy(float) * 1e-9
-    conductance = _column(line, "g_us_per_km") * 1e-6
+    conductance = column(line, "g_us_per_km") * 1e-6
     siemens = (conductance + 2j * np.pi * net.f_hz * capacitance) * length * parallel
     half = siemens * base_ohm / 2
-    limit = 1000 * line.max_i_ka.to_numpy(float) * parallel * _column(line, "df", 1.0)
+    limit = 1000 * line.max_i_ka.to_numpy(float) * parallel * column(line, "df", 1.0)
     return Branches(r, x, half, half, np.ones(len(line)), np.zeros(len(line)), limit)
 
 
@@ -67,12 +69,12 @@ def trafo_branches(net: Any, rows: list[int], formula: str) -> Branches:
     magnetising_mvar = direction * np.sqrt(np.maximum((i0 / 100 * sn_mva) ** 2 - iron_mw**2, 0))
     y = (iron_mw - 1j * magnetising_mvar) * parallel / lv_kv**2 / ohm_to_pu
     r_hv, x_hv = (
-        np.full(len(trafo), 0.5) if formula == "v2" else _column(trafo, f"leakage_{part}_ratio_hv", 0.5)
+        np.full(len(trafo), 0.5) if formula == "v2" else column(trafo, f"leakage_{part}_ratio_hv", 0.5)
         for part in ("resistance", "reactance")
     )
     series, y_or, y_ex = _star_to_delta(r * r_hv + 1j * x * x_hv, r * (1 - r_hv) + 1j * x * (1 - x_hv), y)
     ratio = hv_kv / lv_kv * lv_bus_kv / hv_bus_kv
-    limit = 1000 * sn_mva / (np.sqrt(3) * trafo.vn_hv_kv.to_numpy(float)) * parallel * _column(trafo, "df", 1.0)
+    limit = 1000 * sn_mva / (np.sqrt(3) * trafo.vn_hv_kv.to_numpy(float)) * parallel * column(trafo, "df", 1.0)
     return Branches(series.real, series.imag, y_or, y_ex, ratio, shift, limit)
 
 
@@ -89,9 +91,9 @@ def _rated_voltages(trafo: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.nda
     shifter turns the angle alone.
     """
     hv_kv, lv_kv = trafo.vn_hv_kv.to_numpy(float), trafo.vn_lv_kv.to_numpy(float)
-    shift = _column(trafo, "shift_degree")
-    steps = _column(trafo, "tap_pos") - _column(trafo, "tap_neutral")
-    percent, degree = _column(trafo, "tap_step_percent") * steps / 100, _column(trafo, "tap_step_degree")
+    shift = column(trafo, "shift_degree")
+    steps = column(trafo, "tap_pos") - column(trafo, "tap_neutral")
+    percent, degree = column(trafo, "tap_step_percent") * steps / 100, column(trafo, "tap_step_degree")
     kind = trafo.get("tap_changer_type", pd.Series("Ratio", index=trafo.index)).astype(object)
     ideal, ratio = (kind == "Ideal").to_numpy(), kind.isin(["Ratio", "Symmetrical"]).to_numpy()
     turn = np.where(degree != 0, degree * steps, 2 * np.degrees(np.arcsin(np.clip(percent / 2, -1, 1))))
@@ -101,11 +103,3 @@ def _rated_voltages(trafo: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.nda
     hv_kv = hv_kv * np.where(at_hv, np.abs(factor), 1.0)
     lv_kv = lv_kv * np.where(at_lv, np.abs(factor), 1.0)
     return hv_kv, lv_kv, shift + np.where(at_hv, turn, 0.0) - np.where(at_lv, turn, 0.0)
-
-
-def _column(frame: pd.DataFrame, name: str, default: float = 0.0) -> np.ndarray:
-    """(n,) float: a column that may be absent or have gaps."""
-    if name not in frame:
-        return np.full(len(frame), default)
-    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan)
-    return np.where(np.isnan(values), default, values)

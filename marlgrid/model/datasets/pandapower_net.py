@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandapower
 import pandas as pd
 
 from marlgrid.model.datasets.pandapower_branches import TRANSFORMER_FORMULAS, Branches, line_branches, trafo_branches
-from marlgrid.model.datasets.pandapower_rows import NetRows, label
+from marlgrid.model.datasets.pandapower_rows import NetRows, column, label
 from marlgrid.model.grid import RENEWABLE_TYPES, Grid
 
 RAMP = 0.1
@@ -44,14 +45,7 @@ def grid_from_pandapower(
     Raises ValueError that names every element which the grid model cannot hold, and TypeError for anything else than a
     network.
     """
-    if not isinstance(net, pandapower.pandapowerNet):
-        raise TypeError(
-            f"a pandapower network is needed, not {type(net).__name__}; read files with pandapower.from_json"
-        )
-    if transformer_formula not in TRANSFORMER_FORMULAS:
-        raise ValueError(f"unknown transformer_formula {transformer_formula!r}; choose from {TRANSFORMER_FORMULAS}")
-    if isinstance(n_busbar, bool) or n_busbar != int(n_busbar) or n_busbar < 1:
-        raise ValueError(f"n_busbar is {n_busbar!r}, give a whole number of at least 1")
+    _check_arguments(net, n_busbar, transformer_formula)
     rows = NetRows.of(net)
     parts = {
         **_substations(net, rows, transformer_formula == "v3" if bus_names is None else bus_names),
@@ -62,19 +56,31 @@ def grid_from_pandapower(
     }
     parts |= _generators(net, rows, float(parts["load_p_mw"].sum()))
     grid = Grid(name=name, sn_mva=float(net.sn_mva), n_busbar=int(n_busbar), source=_source(net), **parts)
+    return replace(grid, initial_topo_vect=_initial_topo_vect(net, rows, grid))
+
+
+def _check_arguments(net: Any, n_busbar: int, transformer_formula: str) -> None:
+    if not isinstance(net, pandapower.pandapowerNet):
+        raise TypeError(
+            f"a pandapower network is needed, not {type(net).__name__}; read files with pandapower.from_json"
+        )
+    if transformer_formula not in TRANSFORMER_FORMULAS:
+        raise ValueError(f"unknown transformer_formula {transformer_formula!r}; choose from {TRANSFORMER_FORMULAS}")
+    if isinstance(n_busbar, bool) or n_busbar != int(n_busbar) or n_busbar < 1:
+        raise ValueError(f"n_busbar is {n_busbar!r}, give a whole number of at least 1")
+
+
+def _initial_topo_vect(net: Any, rows: NetRows, grid: Grid) -> np.ndarray | None:
+    """(dim_topo,) with lines and storages out of service on no busbar; None where there are none."""
     out = ~np.concatenate([rows.branch_in_service(net, "line"), rows.branch_in_service(net, "trafo")])
     out_storage = ~net.storage.loc[rows.storage, "in_service"].to_numpy(bool)
     if not out.any() and not out_storage.any():
-        return grid
+        return None
     topo_vect = np.ones(grid.dim_topo, dtype=np.int32)
     topo_vect[grid.line_or_pos_topo_vect[out]] = -1
     topo_vect[grid.line_ex_pos_topo_vect[out]] = -1
     topo_vect[grid.storage_pos_topo_vect[out_storage]] = -1
-    return Grid(**{**_fields(grid), "initial_topo_vect": topo_vect})
-
-
-def _fields(grid: Grid) -> dict[str, Any]:
-    return {field: getattr(grid, field) for field in grid.__dataclass_fields__}
+    return topo_vect
 
 
 def _source(net: Any) -> str:
@@ -148,22 +154,18 @@ def _generators(net: Any, rows: NetRows, total_load: float) -> dict[str, Any]:
     sub = np.concatenate([rows.subs(net, table) for table in tables])
     vn_kv = net.bus.vn_kv.loc[rows.first_bus].to_numpy(float)[sub]
     external = kind == "ext_grid"
-    p = _column(frame, "p_mw") * _column(frame, "scaling", 1.0)
+    p = column(frame, "p_mw") * column(frame, "scaling", 1.0)
     p[external] = total_load - p[~external].sum()
     gen_type = tuple("thermal" if ext else _technology(text) for ext, text in zip(external, frame["type"], strict=True))
     renewable = np.isin(gen_type, RENEWABLE_TYPES)
-    pmax = _column(frame, "max_p_mw", np.nan)
-    default = np.maximum(2 * np.maximum(p, 0), np.where(external, total_load, 1.0))
-    pmax = np.where(np.isfinite(pmax) & (pmax > 0) & (pmax < 1e9), pmax, default)
-    pmin = _column(frame, "min_p_mw")
-    q_range = _column(frame, "max_q_mvar", np.nan) - _column(frame, "min_q_mvar", np.nan)
-    flagged = frame["slack"].to_numpy(bool) if "slack" in frame else np.zeros(len(frame), dtype=bool)
+    pmin, pmax = _power_limits(frame, p, np.where(external, total_load, 1.0))
+    q_range = column(frame, "max_q_mvar", np.nan) - column(frame, "min_q_mvar", np.nan)
     n_gen = len(frame)
     return {
         "name_gen": _names(frame, [f"gen_{s}_{i}" for i, s in enumerate(sub)]),
         "gen_to_subid": sub,
         "gen_type": gen_type,
-        "gen_pmin": np.where(np.isfinite(pmin) & (pmin > -1e9), pmin, 0.0),
+        "gen_pmin": pmin,
         "gen_pmax": pmax,
         "gen_max_ramp_up": np.where(renewable, 0.0, RAMP * pmax),
         "gen_max_ramp_down": np.where(renewable, 0.0, RAMP * pmax),
@@ -172,13 +174,20 @@ def _generators(net: Any, rows: NetRows, total_load: float) -> dict[str, Any]:
         "gen_cost_per_mw": np.where(renewable, 0.0, _costs(net, kind, frame["row"])),
         "gen_startup_cost": np.zeros(n_gen),
         "gen_shutdown_cost": np.zeros(n_gen),
-        "gen_slack": external | ((kind == "gen") & flagged),
+        "gen_slack": external | frame["slack"].to_numpy(bool),
         "gen_regulates_voltage": kind != "sgen",
         "gen_p_mw": p,
-        "gen_q_mvar": np.where(kind == "sgen", _column(frame, "q_mvar") * _column(frame, "scaling", 1.0), 0.0),
-        "gen_v_kv": _column(frame, "vm_pu", 1.0) * vn_kv,
+        "gen_q_mvar": np.where(kind == "sgen", column(frame, "q_mvar") * column(frame, "scaling", 1.0), 0.0),
+        "gen_v_kv": column(frame, "vm_pu", 1.0) * vn_kv,
         "gen_q_range_mvar": np.where(np.isfinite(q_range), q_range, 0.0),
     }
+
+
+def _power_limits(frame: pd.DataFrame, p: np.ndarray, at_least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n_gen,) MW: pmin and pmax, with defaults where the network has none or a number that means none."""
+    pmin, pmax = column(frame, "min_p_mw"), column(frame, "max_p_mw", np.nan)
+    default = np.maximum(2 * np.maximum(p, 0), at_least)
+    return np.where(np.abs(pmin) < 1e9, pmin, 0.0), np.where((pmax > 0) & (pmax < 1e9), pmax, default)
 
 
 def _table(net: Any, rows: NetRows, table: str) -> pd.DataFrame:
@@ -217,19 +226,19 @@ def _costs(net: Any, kind: np.ndarray, row: Sequence[int]) -> np.ndarray:
 
 def _loads(net: Any, rows: NetRows) -> dict[str, Any]:
     load, sub = net.load.loc[rows.load], rows.subs(net, "load")
-    scaling = _column(load, "scaling", 1.0)
+    scaling = column(load, "scaling", 1.0)
     return {
         "name_load": _names(load, [f"load_{s}_{i}" for i, s in enumerate(sub)]),
         "load_to_subid": sub,
-        "load_p_mw": _column(load, "p_mw") * scaling,
-        "load_q_mvar": _column(load, "q_mvar") * scaling,
+        "load_p_mw": column(load, "p_mw") * scaling,
+        "load_q_mvar": column(load, "q_mvar") * scaling,
     }
 
 
 def _storages(net: Any, rows: NetRows) -> dict[str, Any]:
     storage, sub = net.storage.loc[rows.storage], rows.subs(net, "storage")
     n = len(storage)
-    power, emax = _column(storage, "sn_mva", np.nan), _column(storage, "max_e_mwh", np.nan)
+    power, emax = column(storage, "sn_mva", np.nan), column(storage, "max_e_mwh", np.nan)
     power = np.where(power > 0, power, np.where(emax > 0, emax / STORAGE_HOURS, 1.0))
     emax = np.where(np.isfinite(emax) & (emax > 0), emax, STORAGE_HOURS * power)
     return {
@@ -237,7 +246,7 @@ def _storages(net: Any, rows: NetRows) -> dict[str, Any]:
         "storage_to_subid": sub,
         "storage_type": ("battery",) * n,
         "storage_emax": emax,
-        "storage_emin": np.maximum(_column(storage, "min_e_mwh"), 0.0),
+        "storage_emin": np.maximum(column(storage, "min_e_mwh"), 0.0),
         "storage_max_p_prod": power,
         "storage_max_p_absorb": power,
         "storage_marginal_cost": np.zeros(n),
@@ -250,12 +259,12 @@ def _storages(net: Any, rows: NetRows) -> dict[str, Any]:
 def _shunts(net: Any, rows: NetRows) -> dict[str, Any]:
     shunt, sub = net.shunt.loc[rows.shunt], rows.subs(net, "shunt")
     vn_kv = net.bus.vn_kv.loc[rows.first_bus].to_numpy(float)[sub]
-    at_nominal = _column(shunt, "step", 1.0) * (vn_kv / _column(shunt, "vn_kv", 1.0)) ** 2
+    at_nominal = column(shunt, "step", 1.0) * (vn_kv / column(shunt, "vn_kv", 1.0)) ** 2
     return {
         "name_shunt": _names(shunt, [f"shunt_{s}_{i}" for i, s in enumerate(sub)]),
         "shunt_to_subid": sub,
-        "shunt_p_mw": _column(shunt, "p_mw") * at_nominal,
-        "shunt_q_mvar": _column(shunt, "q_mvar") * at_nominal,
+        "shunt_p_mw": column(shunt, "p_mw") * at_nominal,
+        "shunt_q_mvar": column(shunt, "q_mvar") * at_nominal,
     }
 
 
@@ -264,11 +273,3 @@ def _names(frame: pd.DataFrame, fallback: list[str]) -> tuple[str, ...]:
     names = ["" if name is None or pd.isna(name) else str(name).strip() for name in frame["name"]]
     usable = all(name and not name.isdigit() for name in names) and len(set(names)) == len(names)
     return tuple(names) if usable else tuple(fallback)
-
-
-def _column(frame: pd.DataFrame, name: str, default: float = 0.0) -> np.ndarray:
-    """(n,) float: a column that may be absent or have gaps."""
-    if name not in frame:
-        return np.full(len(frame), default)
-    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan)
-    return np.where(np.isnan(values), default, values)

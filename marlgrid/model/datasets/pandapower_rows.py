@@ -39,6 +39,20 @@ UNSUPPORTED = {
     "asymmetric_sgen": "asymmetric static generators",
 }
 """Tables of a network that the grid model has no element for."""
+UNSUPPORTED_COLUMNS = (
+    (
+        "load",
+        "loads of constant power",
+        (
+            *("const_z_percent", "const_z_p_percent", "const_z_q_percent"),
+            *("const_i_percent", "const_i_p_percent", "const_i_q_percent"),
+        ),
+    ),
+    ("storage", "storages without reactive power", ("q_mvar",)),
+    ("shunt", "shunts without a step table", ("step_dependency_table",)),
+    ("trafo", "transformers with one tap changer and no characteristic table", ("tap_dependency_table", "tap2_pos")),
+)
+"""Columns that must be zero or empty: table, what is supported instead, names of different pandapower versions."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +91,9 @@ class NetRows:
             **injections,
         )
 
-    def subs(self, net: Any, table: str, column: str = "bus") -> np.ndarray:
-        """(n,) int32 substation of the rows of one table."""
-        buses = net[table].loc[getattr(self, table), column]
+    def subs(self, net: Any, table: str, end: str = "bus") -> np.ndarray:
+        """(n,) int32 substation of the rows of one table, by the column that holds the bus."""
+        buses = net[table].loc[getattr(self, table), end]
         return np.array([self.sub[int(bus)] for bus in buses], dtype=np.int32)
 
     def branch_in_service(self, net: Any, table: str) -> np.ndarray:
@@ -92,8 +106,8 @@ class NetRows:
 def _index(net: Any, table: str, sub: dict[int, int], buses: tuple[str, ...], *, in_service: bool) -> list[int]:
     frame = net[table]
     keep = np.ones(len(frame), dtype=bool)
-    for column in buses:
-        keep &= np.isin(frame[column].to_numpy(), list(sub))
+    for end in buses:
+        keep &= np.isin(frame[end].to_numpy(), list(sub))
     if in_service:
         keep &= frame.in_service.to_numpy(bool)
     return [int(label) for label in frame.index[keep]]
@@ -146,22 +160,11 @@ def _problems(net: Any, sub: dict[int, int]) -> Iterator[str]:
                 yield f"{what} are not supported, replace or remove {_labels(net, table, used)}"
     yield from _switch_problems(net, sub)
     yield from _slack_problems(net)
-    for table, columns, what in (
-        (
-            "load",
-            ("const_z_p_percent", "const_z_q_percent", "const_i_p_percent", "const_i_q_percent"),
-            "constant power",
-        ),
-        ("load", ("const_z_percent", "const_i_percent"), "constant power"),
-        ("storage", ("q_mvar",), "storages without reactive power"),
-        ("shunt", ("step_dependency_table",), "shunts without a step table"),
-        ("trafo", ("tap_dependency_table", "tap2_pos"), "one tap changer without a characteristic table"),
-    ):
-        for column in columns:
-            if column in net[table]:
-                used = net[table].in_service.astype(bool) & (_numbers(net[table], column) != 0)
-                if used.any():
-                    yield f"only {what} is supported, set {column} of {_labels(net, table, used)} to 0"
+    for table, what, names in UNSUPPORTED_COLUMNS:
+        for name in names:
+            used = net[table].in_service.to_numpy(bool) & (column(net[table], name) != 0)
+            if used.any():
+                yield f"only {what} are supported, set {name} of {_labels(net, table, used)} to 0"
     if "tap_changer_type" in net.trafo:
         odd = ~net.trafo.tap_changer_type.isin(["Ratio", "Symmetrical", "Ideal", "None", ""])
         odd &= net.trafo.tap_changer_type.notna()
@@ -169,13 +172,17 @@ def _problems(net: Any, sub: dict[int, int]) -> Iterator[str]:
             yield f"tap changers must be Ratio, Symmetrical or Ideal, change {_labels(net, 'trafo', odd)}"
 
 
-def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
-    return np.nan_to_num(pd.to_numeric(frame[column], errors="coerce").to_numpy(float, na_value=np.nan))
+def column(frame: pd.DataFrame, name: str, default: float = 0.0) -> np.ndarray:
+    """(n,) float: a column that may be absent or have gaps."""
+    if name not in frame:
+        return np.full(len(frame), default)
+    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan)
+    return np.where(np.isnan(values), default, values)
 
 
 def _switch_problems(net: Any, sub: dict[int, int]) -> Iterator[str]:
     if "z_ohm" in net.switch:
-        resistive = (net.switch.et == "b") & net.switch.closed.astype(bool) & (_numbers(net.switch, "z_ohm") > 0)
+        resistive = (net.switch.et == "b") & net.switch.closed.astype(bool) & (column(net.switch, "z_ohm") > 0)
         if resistive.any():
             what = _labels(net, "switch", resistive)
             yield f"a closed bus-bus switch must have no impedance, set z_ohm of {what} to 0"
