@@ -297,3 +297,27 @@ def place_names(grid: Grid) -> list[str]:
         for position, name in zip(positions, elements, strict=True):
             names[position] = name + suffix
     return names
+
+
+# ---------------------------------------------------------------------------------------------------- whose they are
+def split_by_zone(system: System, commands: Commands | None) -> list[Commands]:
+    """The commands of each zone: each goes to the zone that owns its element.
+
+    A line's status goes to the origin's zone, or where that one may not switch it, to the extremity's.
+    """
+    if commands is None:
+        return [NO_COMMANDS] * system.n_zone
+    zones = system.zones
+    lines = np.arange(system.grid.n_line)
+    switcher = np.where(zones.may_switch[zones.line_or, lines], zones.line_or, zones.line_ex)
+    owners = {
+        Kind.SET_LINE_STATUS: switcher,
+        Kind.CHANGE_LINE_STATUS: switcher,
+        Kind.SET_BUS: zones.place,
+        Kind.CHANGE_BUS: zones.place,
+        Kind.REDISPATCH: zones.gen,
+        Kind.CURTAIL: zones.gen,
+        Kind.SET_STORAGE: zones.storage,
+    }
+    owner = np.array([owners[Kind(int(k))][i] for k, i in zip(commands.kind, commands.index, strict=True)], dtype=int)
+    return [Commands(*(column[owner == zone] for column in commands)) for zone in range(system.n_zone)]
