@@ -42,3 +42,9 @@ class System:
     def tables(self) -> Tables:
         """The same facts packed for compiled kernels."""
         return tables(self)
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with it, one sentence each; see ``marlgrid.model.problems``."""
+        from marlgrid.model.problems import problems
+
+        return problems(self)
