@@ -52,25 +52,43 @@ def account(
     system: System, series: TimeSeries, before: State, ruling: Ruling, after: State, totals: Totals
 ) -> tuple[np.ndarray, Totals]:
     """(n_zone, n_key, n_env) float64 by ``ZONE_KEYS``, and the totals with this step. Ended rows cost nothing."""
-    zones, grid = system.zones, system.grid
     unserved = np.zeros(ruling.reason.shape)
     if _any_newly_lost(before.outcome, after.outcome):
         for env in np.flatnonzero(before.running & (after.outcome > Outcome.TIME_LIMIT)):
             unserved[env] = unserved_mwh(system, series, after.scenario[env], after.t[env], after.t_end[env])
+    return _figures(system, before.outcome, after, ruling.reason, unserved, totals, counted=True)
+
+
+def glance(system: System, state: State, totals: Totals) -> np.ndarray:
+    """The figures of ``account`` for a state that no step led to: nothing is added to the totals."""
+    nothing = np.zeros((state.n_env, system.n_zone))
+    return _figures(system, state.outcome, state, nothing.astype(np.int8), nothing, totals, counted=False)[0]
+
+
+def _figures(
+    system: System,
+    was: np.ndarray,
+    state: State,
+    reason: np.ndarray,
+    unserved: np.ndarray,
+    totals: Totals,
+    counted: bool,
+) -> tuple[np.ndarray, Totals]:
     figures, *sums = _account(
-        before.outcome,
-        after.outcome,
-        ruling.reason,
-        after.rho,
-        after.topology.topo_vect,
-        grid.line_or_pos_topo_vect,
-        zones.line_or,
-        zones.line_ex,
+        was,
+        state.outcome,
+        reason,
+        state.rho,
+        state.topology.topo_vect,
+        system.grid.line_or_pos_topo_vect,
+        system.zones.line_or,
+        system.zones.line_ex,
         unserved,
-        after.t_start,
-        after.t,
-        after.t_end,
-        after.attack.starts,
+        state.t_start,
+        state.t,
+        state.t_end,
+        state.attack.starts,
+        counted,
         *totals,
     )
     return figures, Totals(*sums)
@@ -84,14 +102,14 @@ def unserved_mwh(system: System, series: TimeSeries, scenario: int, t: int, t_en
 
 
 def infos(
-    agents: tuple[str, ...], figures: np.ndarray, ruling: Ruling, state: State, opponent: str | None
+    agents: tuple[str, ...], figures: np.ndarray, attack_refused: np.ndarray, state: State, opponent: str | None
 ) -> dict[str, dict[str, np.ndarray]]:
     """Agent -> key -> (n_env,)."""
     found = {agent: dict(zip(ZONE_KEYS, rows, strict=True)) for agent, rows in zip(agents, figures, strict=True)}
     if opponent is not None:
         shared = figures[0, 6:10]
         found[opponent] = dict(
-            zip(OPPONENT_KEYS, [ruling.attack_refused.astype(np.float64), state.attack.budget, *shared], strict=True)
+            zip(OPPONENT_KEYS, [attack_refused.astype(np.float64), state.attack.budget, *shared], strict=True)
         )
     return found
 
@@ -106,7 +124,21 @@ def _any_newly_lost(was, outcome):  # pragma: no cover
 
 @njit(cache=True)
 def _account(  # pragma: no cover
-    was, outcome, reason, rho, topo_vect, line_pos, line_or, line_ex, unserved, t_start, t, t_end, starts, *totals
+    was,
+    outcome,
+    reason,
+    rho,
+    topo_vect,
+    line_pos,
+    line_or,
+    line_ex,
+    unserved,
+    t_start,
+    t,
+    t_end,
+    starts,
+    counted,
+    *totals,
 ):
     n_env, n_zone = reason.shape
     figures = np.zeros((n_zone, 13, n_env))
@@ -127,9 +159,10 @@ def _account(  # pragma: no cover
                 figures[z, 0, e] = reason[e, z] != 0
                 figures[z, 1, e] = reason[e, z]
                 figures[z, 4, e] = unserved[e, z]
-            illegal[e, z] += figures[z, 0, e]
-            overload[e, z] += figures[z, 2, e]
-            lost_mwh[e, z] += figures[z, 4, e]
+            if counted:
+                illegal[e, z] += figures[z, 0, e]
+                overload[e, z] += figures[z, 2, e]
+                lost_mwh[e, z] += figures[z, 4, e]
             figures[z, 6, e] = survived
             figures[z, 7, e] = survived / max(t_end[e] - t_start[e], 1)
             figures[z, 8, e] = outcome[e]
