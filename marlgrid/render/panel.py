@@ -19,6 +19,7 @@ from marlgrid.render.style import (
     PLANNED,
     RULE,
     STORAGE_COLOUR,
+    TRIP,
     clock,
     rho_colour,
     zone_colour,
@@ -87,7 +88,12 @@ def _draw_zones(axes: Axes, zones: list[ZoneSummary], y: float) -> float:
             axes.text(x, y, value, size=9, color=INK, va="center", ha="right", **TOP)
         bar = np.clip(zone.max_rho / 1.3, 0.0, 1.0) * 36
         axes.fill_between(
-            [RIGHT - 68, RIGHT - 68 + bar], y - 3.5, y + 3.5, color=rho_colour(np.array(zone.max_rho)), linewidth=0, **TOP
+            [RIGHT - 68, RIGHT - 68 + bar],
+            y - 3.5,
+            y + 3.5,
+            color=rho_colour(np.array(zone.max_rho)),
+            linewidth=0,
+            **TOP,
         )
         y -= 19
     return y
@@ -111,7 +117,7 @@ def _draw_events(axes: Axes, found: list[tuple[str, str]], y: float) -> float:
 
 def _draw_legend(axes: Axes) -> None:
     """Meaning of colours and symbols, at the bottom."""
-    y = _title(axes, "line loading (rho)", 214)
+    y = _title(axes, "line loading (rho)", 226)
     rho = np.linspace(0, 1.3, 160)
     image = rho_colour(rho)[None]
     axes.imshow(image, extent=(LEFT, RIGHT, y - 4, y + 6), aspect="auto", interpolation="nearest", zorder=10)
@@ -134,10 +140,10 @@ def _draw_legend(axes: Axes) -> None:
     axes.scatter([LEFT + 6], [y - 72], s=100, color=ATTACK, linewidth=0, **TOP)
     axes.scatter([LEFT + 6], [y - 72], s=45, marker=BOLT, color="#FFE066", linewidth=0, **TOP)
     axes.text(LEFT + 20, y - 72, "attacked", size=8.5, color=INK, va="center", **TOP)
-    axes.plot([half - 2, half + 14], [y - 72] * 2, color=OUT, linewidth=1.9, linestyle=(0, (2.6, 1.6)), **TOP)
-    axes.text(half + 20, y - 72, "out", size=8.5, color=INK, va="center", **TOP)
-    axes.plot([half + 52, half + 66], [y - 72] * 2, color=PLANNED, linewidth=1.9, linestyle=(0, (2.6, 1.6)), **TOP)
-    axes.text(half + 70, y - 72, "repair", size=8.5, color=INK, va="center", **TOP)
+    _key(axes, half, y - 72, "X", TRIP, "tripped now")
+    for x, colour, text in ((LEFT, OUT, "out"), (half, PLANNED, "maintenance")):
+        axes.plot([x - 2, x + 14], [y - 90] * 2, color=colour, linewidth=1.9, linestyle=(0, (2.6, 1.6)), **TOP)
+        axes.text(x + 20, y - 90, text, size=8.5, color=INK, va="center", **TOP)
 
 
 def _key(axes: Axes, x: float, y: float, marker: object, colour: str, text: str) -> None:

@@ -107,12 +107,28 @@ def _draw_middles(axes: Axes, system: System, state: State, middle: np.ndarray, 
     axes.scatter(*trafo.T, s=26 * size, marker="o", facecolor=PAPER, edgecolor=INK, linewidth=1.0, zorder=4)
     axes.scatter(*trafo.T, s=5 * size, marker="o", facecolor=INK, linewidth=0, zorder=4)
     tripped = state.disc_lines[row] >= 0
-    axes.scatter(*middle[tripped].T, s=150, marker="X", facecolor=TRIP, edgecolor=PAPER, linewidth=1.2, zorder=7)
+    axes.scatter(
+        *middle[tripped].T,
+        s=130 * max(size, 0.55),
+        marker="X",
+        facecolor=TRIP,
+        edgecolor=PAPER,
+        linewidth=1.2,
+        zorder=7,
+    )
     attacked = np.flatnonzero(state.attack.remaining[row] > 0)
-    axes.scatter(*middle[attacked].T, s=330, marker="o", facecolor=ATTACK, edgecolor=PAPER, linewidth=1.4, zorder=7)
-    axes.scatter(*middle[attacked].T, s=150, marker=BOLT, facecolor="#FFE066", linewidth=0, zorder=7)
+    axes.scatter(
+        *middle[attacked].T,
+        s=330 * max(size, 0.55),
+        marker="o",
+        facecolor=ATTACK,
+        edgecolor=PAPER,
+        linewidth=1.4,
+        zorder=7,
+    )
+    axes.scatter(*middle[attacked].T, s=150 * max(size, 0.55), marker=BOLT, facecolor="#FFE066", linewidth=0, zorder=7)
     for line in attacked:
-        x, y = middle[line] + (0, -19)
+        x, y = middle[line] + (0, -11 - 8 * size)
         label = axes.text(
             x, y, f"{state.attack.remaining[row][line]} left", size=7, color=ATTACK, ha="center", va="center"
         )
