@@ -19,10 +19,10 @@ from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
 from marlgrid.simulation import step as simulation
-from marlgrid.simulation.action import Action, Attack, Commands, do_nothing, no_attack
-from marlgrid.simulation.rules import Ruling, attack_allowed, enforce
+from marlgrid.simulation.action import Action, Attack, Commands, no_attack
+from marlgrid.simulation.rules import Ruling, attack_allowed
 from marlgrid.simulation.state import Outcome, State
-from marlgrid.task.accounts import ZONE_KEYS, Totals, account, infos, zero_totals
+from marlgrid.task.accounts import Totals, account, glance, infos, zero_totals
 from marlgrid.task.actions import AttackActions, Mask, ZoneActions
 from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
@@ -156,12 +156,11 @@ class Task:
         return episode, self.look(episode)
 
     def look(self, episode: Episode) -> Outputs:
-        """What the agents see of episodes as they stand: as after a step in which nobody asked for anything."""
-        ruling = _nothing_asked(self.system, episode.state)
-        figures, _ = account(self.system, self.series, episode.state, ruling, episode.state, episode.totals)
-        # the totals hold this state's overloads already
-        figures[:, ZONE_KEYS.index("overload_total")] = episode.totals.overload.T
-        return self._outputs(episode, ruling, figures, self._no_rewards(episode.state.n_env))
+        """What the agents see of episodes as they stand: after a reset, or back at a snapshot. Rewards are 0."""
+        n_env = episode.state.n_env
+        figures = glance(self.system, episode.state, episode.totals)
+        rewards = {agent: np.zeros(n_env) for agent in self.agents}
+        return self._outputs(episode, np.zeros(n_env), figures, rewards)
 
     def step(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Episode, Outputs]:
         """One step: ``choices[agent][env]`` is an element of the agent's space (for a zone also ``Commands``).
@@ -177,7 +176,7 @@ class Task:
         figures, totals = account(self.system, self.series, before, ruling, after, episode.totals)
         rewards = self._rewards(before, action, ruling, after)
         episode = Episode(after, memory, totals)
-        return episode, self._outputs(episode, ruling, figures, rewards)
+        return episode, self._outputs(episode, ruling.attack_refused, figures, rewards)
 
     # ------------------------------------------------------------------ parts of a step
     def _attack(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Attack, Any]:
@@ -202,7 +201,7 @@ class Task:
         return rewards
 
     def _outputs(
-        self, episode: Episode, ruling: Ruling, figures: np.ndarray, rewards: dict[str, np.ndarray]
+        self, episode: Episode, attack_refused: np.ndarray, figures: np.ndarray, rewards: dict[str, np.ndarray]
     ) -> Outputs:
         state = episode.state
         seen = self.observation.observe(state)
@@ -212,7 +211,7 @@ class Task:
             rewards=rewards,
             terminated=state.outcome > Outcome.TIME_LIMIT,
             truncated=state.outcome == Outcome.TIME_LIMIT,
-            infos=infos(self.zones, figures, ruling, state, OPPONENT if self.opponent_agent else None),
+            infos=infos(self.zones, figures, attack_refused, state, OPPONENT if self.opponent_agent else None),
         )
 
     def action_masks(self, state: State) -> dict[str, Mask]:
@@ -234,9 +233,6 @@ class Task:
             raise ValueError(f"there is no scenario {scenario}; the series has {ranges} (first, last)")
         return self.series.n_rows(int(scenario))
 
-    def _no_rewards(self, n_env: int) -> dict[str, np.ndarray]:
-        return {agent: np.zeros(n_env) for agent in self.agents}
-
     def _check_choices(self, choices: Mapping[str, Sequence[Any]], n_env: int) -> None:
         if len(choices) != len(self.agents) or any(agent not in choices for agent in self.agents):
             missing = sorted(set(self.agents) - set(choices))
@@ -249,12 +245,6 @@ class Task:
     def _known(self, agent: str) -> None:
         if agent not in self.agents:
             raise ValueError(f"unknown agent {agent!r}; the agents are {list(self.agents)}")
-
-
-def _nothing_asked(system: System, state: State) -> Ruling:
-    """The ruling that goes with a reset."""
-    nothing = do_nothing(state.n_env, system.n_zone)
-    return enforce(system, state, nothing, no_attack(state.n_env, system.grid.n_line))
 
 
 def _per_env(name: str, value: int | np.ndarray, n_env: int) -> np.ndarray:
