@@ -224,9 +224,7 @@ def _agent(system: System, zone: int) -> str:
 
 def _whole_number(element: Any) -> int | None:
     """A Python or NumPy whole number (also an array of no dimension), else None."""
-    if isinstance(element, (bool, np.bool_)):
-        return None
-    if isinstance(element, (int, np.integer)):
+    if isinstance(element, (int, np.integer, np.bool_)):
         return int(element)
     if isinstance(element, np.ndarray) and element.ndim == 0 and element.dtype.kind in "iu":
         return int(element)
