@@ -160,8 +160,10 @@ class _Sent:
             found = self.model.ac_pf(guess, MAX_ITERATIONS, TOLERANCE)
             if len(found) and not _collapsed(found):
                 return found
-        linear = self.model.dc_pf(np.ones(self.n_bus, dtype=complex), MAX_ITERATIONS, TOLERANCE)
-        return self.model.ac_pf(linear, MAX_ITERATIONS, TOLERANCE) if len(linear) else linear
+        flat = np.ones(self.n_bus, dtype=complex)
+        linear = self.model.dc_pf(flat.copy(), MAX_ITERATIONS, TOLERANCE)
+        # a line without reactance leaves the linear equations without a solution
+        return self.model.ac_pf(linear if len(linear) else flat, MAX_ITERATIONS, TOLERANCE)
 
 
 def _asymmetry(grid: Grid) -> np.ndarray:

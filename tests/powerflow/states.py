@@ -6,6 +6,7 @@ import numpy as np
 
 from marlgrid.model.grid import Grid
 from marlgrid.powerflow.base import Flow, PowerFlowInput
+from marlgrid.powerflow.buses import BusLayout
 
 
 def operating_point(grid: Grid, n_env: int = 1) -> PowerFlowInput:
@@ -49,6 +50,30 @@ def random_states(grid: Grid, n_env: int, seed: int) -> PowerFlowInput:
         for line in rng.choice(grid.n_line, rng.integers(0, 3), replace=False):
             inputs.topo_vect[env, [layout.line_or[line], layout.line_ex[line]]] = -1
     return inputs
+
+
+def bus_sums(grid: Grid, buses: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(n_env, n_bus) sum of what the elements on each bus have; -1 is no bus."""
+    sums = np.zeros((len(buses), grid.n_bus))
+    for env in range(len(buses)):
+        on = buses[env] >= 0
+        np.add.at(sums[env], buses[env][on], values[env][on])
+    return sums
+
+
+def largest_mismatch(grid: Grid, inputs: PowerFlowInput, flow: Flow) -> float:
+    """MW or MVAr: by how much Kirchhoff's law is broken at the worst bus of the converged rows."""
+    layout = BusLayout.of(grid)
+    buses = layout.buses(inputs.topo_vect, inputs.shunt_bus)[flow.converged]
+    none = np.zeros_like(flow.storage_p)
+    worst = 0.0
+    for leaving in (
+        (flow.p_or, flow.p_ex, -flow.gen_p, flow.load_p, flow.storage_p, flow.shunt_p),
+        (flow.q_or, flow.q_ex, -flow.gen_q, flow.load_q, none, flow.shunt_q),
+    ):
+        sums = bus_sums(grid, buses, np.concatenate(leaving, axis=1)[flow.converged])
+        worst = max(worst, float(np.abs(sums).max(initial=0)))
+    return worst
 
 
 def rows_of(record, rows):
