@@ -146,7 +146,7 @@ class GeometricOpponent:
         attack = _strike(state, self._preference(state.rho, allowed), memory.duration)
         struck = allowed.any(axis=1)
         following = self._plan(system, state)
-        wait = np.where(struck, memory.duration + following.wait, waiting.wait)
+        wait = np.where(struck, memory.duration + following.wait - 1, waiting.wait)  # this step counts
         duration = np.where(struck, following.duration, memory.duration)
         return attack, Plan(wait.astype(np.int32), duration.astype(np.int32))
 

@@ -1,0 +1,173 @@
+"""Attackers: only what the rules allow, with the probabilities they promise, replayed from the seed alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from marlgrid.model.parameters import AttackRules
+from marlgrid.model.system import System
+from marlgrid.simulation.action import do_nothing
+from marlgrid.simulation.rules import attack_allowed
+from marlgrid.simulation.state import take
+from marlgrid.simulation.step import step
+from marlgrid.task.opponent import (
+    OPPONENTS,
+    GeometricOpponent,
+    NoOpponent,
+    RandomOpponent,
+    WeightedOpponent,
+    opponent_from,
+)
+from tests.simulation.small import GivenCurrents, StillSeries, small_system, start
+
+SMALL = small_system()
+
+
+def system_with(**rules) -> System:
+    defaults = {"lines": ("line_0", "line_1", "line_2"), "max_duration": 4, "cooldown": 6, "initial_budget": 1e6}
+    return System(SMALL.grid, SMALL.zones, SMALL.parameters, AttackRules(**(defaults | rules)))
+
+
+def played(system, opponent, n_env: int, n_step: int, current=10.0, reconnect: bool = True):
+    """Attack durations (n_step, n_env, n_line) and what was allowed; lines come back as soon as an attack is over."""
+    solver, series = GivenCurrents(system, current), StillSeries(system, n_step + 2)
+    state = start(system, solver, series, n_env, steps=n_step + 1)
+    state = state._replace(seed=np.arange(n_env, dtype=np.int64))
+    memory = opponent.reset(system, state)
+    durations, allowed = [], []
+    for _ in range(n_step):
+        attack, memory = opponent.attack(system, state, memory)
+        allowed.append(attack_allowed(system, state))
+        state, ruling = step(system, solver, series, state, do_nothing(n_env, 2), attack)
+        assert not ruling.attack_refused.any()
+        durations.append(attack.duration)
+        if reconnect:
+            back = np.ones_like(state.topology.topo_vect)
+            for line in range(system.grid.n_line):
+                under = state.attack.remaining[:, line] > 0
+                for place in (system.grid.line_or_pos_topo_vect[line], system.grid.line_ex_pos_topo_vect[line]):
+                    back[under, place] = -1
+            state = state._replace(topology=state.topology._replace(topo_vect=back))
+    return np.array(durations), np.array(allowed)
+
+
+@pytest.mark.parametrize("name", sorted(OPPONENTS))
+def test_only_allowed_lines_are_attacked_one_at_a_time(name):
+    system = system_with(initial_budget=8.0)
+    durations, allowed = played(system, opponent_from(name), 20, 60)
+    assert not durations[~allowed].any()
+    assert (durations > 0).sum(axis=2).max() <= 1
+    assert durations.max() <= system.attack.max_duration
+    assert not durations[:, :, 3].any(), "line_3 may not be attacked"
+
+
+def test_none_never_attacks():
+    durations, _ = played(system_with(), NoOpponent(), 2, 30)
+    assert not durations.any()
+
+
+def test_random_attacks_whenever_it_may_and_every_line_alike():
+    durations, allowed = played(system_with(), RandomOpponent(), 300, 60)
+    assert ((durations > 0).any(axis=2) == allowed.any(axis=2)).all()
+    struck = (durations > 0).sum(axis=(0, 1))[:3]
+    assert struck / struck.sum() == pytest.approx([1 / 3] * 3, abs=0.03)
+    assert set(durations[durations > 0]) == {4}
+    shorter, _ = played(system_with(), RandomOpponent(duration=2), 2, 20)
+    assert set(shorter[shorter > 0]) == {2}
+
+
+def test_the_cooldown_counts_between_starts():
+    durations, _ = played(system_with(), RandomOpponent(), 1, 40)
+    starts = np.flatnonzero(durations.any(axis=(1, 2)))
+    assert (np.diff(starts) == 6).all()
+
+
+def test_weighted_prefers_loaded_lines():
+    durations, _ = played(system_with(), WeightedOpponent(period=1), 400, 60, current=[10.0, 20.0, 70.0, 90.0])
+    struck = (durations > 0).sum(axis=(0, 1))[:3]
+    assert struck / struck.sum() == pytest.approx([0.1, 0.2, 0.7], abs=0.03)
+
+
+def test_weighted_divides_by_its_normalisation():
+    opponent = WeightedOpponent(period=1, normalisation=(1.0, 2.0, 7.0))
+    durations, _ = played(system_with(), opponent, 400, 60, current=[10.0, 20.0, 70.0, 90.0])
+    struck = (durations > 0).sum(axis=(0, 1))[:3]
+    assert struck / struck.sum() == pytest.approx([1 / 3] * 3, abs=0.03)
+    with pytest.raises(ValueError, match="3 positive numbers"):
+        played(system_with(), WeightedOpponent(normalisation=(1.0,)), 1, 1)
+
+
+def test_weighted_waits_evenly_over_its_period():
+    durations, _ = played(system_with(cooldown=0, max_duration=1), WeightedOpponent(period=10), 500, 30)
+    first = durations.any(axis=2).argmax(axis=0)
+    assert np.bincount(first, minlength=10) / 500 == pytest.approx([0.1] * 10, abs=0.045)
+    assert first.max() == 9
+
+
+def test_geometric_waits_and_lasts_as_long_as_promised():
+    system = system_with(cooldown=0, max_duration=500)
+    opponent = GeometricOpponent(every_hours=4.0, average_hours=1.0, minimum_hours=0.5)
+    durations, _ = played(system, opponent, 300, 400)
+    starts = durations.max(axis=2)
+    assert starts[starts > 0].min() >= 6 + 1
+    assert starts[starts > 0].mean() == pytest.approx(12.0, rel=0.1)
+    first = (starts > 0).argmax(axis=0)
+    assert first.mean() == pytest.approx(36.0, rel=0.1)
+    gaps = []
+    for env in range(300):
+        at = np.flatnonzero(starts[:, env])
+        gaps += list(np.diff(at) - starts[at[:-1], env])
+    assert np.mean(gaps) == pytest.approx(36.0, rel=0.1)
+    assert min(gaps) == 1
+
+
+def test_geometric_ranks_lines_by_rho():
+    system = system_with(cooldown=0, max_duration=500)
+    opponent = GeometricOpponent(every_hours=1.0, average_hours=0.2, minimum_hours=0.1, pmax_pmin_ratio=4.0)
+    durations, _ = played(system, opponent, 500, 150, current=[70.0, 10.0, 20.0, 90.0])
+    struck = (durations > 0).sum(axis=(0, 1))[:3]
+    assert struck / struck.sum() == pytest.approx(np.array([4, 1, 2]) / 7, abs=0.03)
+
+
+def test_a_planned_attack_waits_until_it_is_allowed():
+    system = system_with(cooldown=0, initial_budget=0.0, budget_per_step=0.1, max_duration=4)
+    opponent = GeometricOpponent(every_hours=0.5, average_hours=0.2, minimum_hours=0.1)
+    durations, _ = played(system, opponent, 20, 120)
+    assert (durations > 0).any(axis=(0, 2)).all(), "no attack is lost to an empty budget"
+
+
+@pytest.mark.parametrize("name", sorted(OPPONENTS))
+def test_a_row_of_a_batch_attacks_as_it_does_alone(name):
+    system, opponent = system_with(), opponent_from(name)
+    if name == "weighted":
+        opponent = WeightedOpponent(period=5)
+    together, _ = played(system, opponent, 4, 40)
+    again, _ = played(system, opponent, 4, 40)
+    assert np.array_equal(together, again)
+    few, _ = played(system, opponent, 2, 40)
+    assert np.array_equal(together[:, :2], few)
+
+
+def test_memory_is_a_value():
+    system = system_with()
+    opponent = GeometricOpponent(every_hours=0.5, average_hours=0.2, minimum_hours=0.1)
+    state = take(start(system), np.zeros(3, dtype=int))
+    memory = opponent.reset(system, state)
+    before = [array.copy() for array in memory]
+    opponent.attack(system, state, memory)
+    assert all(np.array_equal(a, b) for a, b in zip(before, memory, strict=True))
+
+
+def test_what_is_no_opponent():
+    with pytest.raises(ValueError, match=r"unknown opponent 'evil'.*weighted"):
+        opponent_from("evil")
+    with pytest.raises(TypeError, match="no opponent"):
+        opponent_from(object())
+    with pytest.raises(ValueError, match="every_hours"):
+        GeometricOpponent(every_hours=1.0, average_hours=2.0)
+    with pytest.raises(ValueError, match="period"):
+        WeightedOpponent(period=0)
+    assert isinstance(opponent_from(None), NoOpponent)
+    mine = RandomOpponent()
+    assert opponent_from(mine) is mine
