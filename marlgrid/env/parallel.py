@@ -17,6 +17,7 @@ from marlgrid.render.ansi import render_ansi
 from marlgrid.simulation.action import Commands
 from marlgrid.simulation.state import State
 from marlgrid.task.actions import Mask
+from marlgrid.task.observation import Observation
 from marlgrid.task.task import Episode, Outputs, Task
 
 RENDER_MODES = ("rgb_array", "ansi", "human")
@@ -132,6 +133,10 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
     def make_action(self, keys: Mapping[str, Any]) -> Commands:
         """An action of a zone in the words of the grid, such as ``{"set_line_status": [("0_1_0", -1)]}``."""
         return self.task.make_action(keys)
+
+    def observe_grid(self) -> Observation:
+        """The whole grid in the field's terms, with ``simulate``."""
+        return Observation(self.task, self._started("observe_grid").state)
 
     def snapshot(self) -> Episode:
         """The episode as a value: keep it, ``restore`` it, in this environment or in another of the same task."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from marlgrid.env.parallel import RENDER_MODES, GridParallelEnv
 from marlgrid.simulation.action import Commands
+from marlgrid.task.observation import Observation
 
 
 class GridEnv(gymnasium.Env[Any, Any]):
@@ -52,6 +53,10 @@ class GridEnv(gymnasium.Env[Any, Any]):
     def make_action(self, keys: Mapping[str, Any]) -> Commands:
         """An action in the words of the grid, see ``GridParallelEnv.make_action``."""
         return self.parallel.make_action(keys)
+
+    def observe_grid(self) -> Observation:
+        """The whole grid in the field's terms, see ``GridParallelEnv.observe_grid``."""
+        return self.parallel.observe_grid()
 
     def render(self) -> Any:
         """See ``GridParallelEnv.render``."""

@@ -1,0 +1,112 @@
+"""Many environments at once equal as many single ones, through any number of episodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import marlgrid
+
+N = 5
+
+
+@pytest.fixture(scope="module", params=[None, "agent", "weighted"])
+def task(request):
+    return marlgrid.make_task("case14", opponent=request.param)
+
+
+@pytest.mark.parametrize("mask", ["info", "observation", "both"])
+def test_rows_are_single_environments(task, mask):
+    """Random legal actions, short episodes, each row compared with its own ``GridParallelEnv`` across resets."""
+    rng = np.random.default_rng(0)
+    envs = marlgrid.vector_env(task, n_envs=N, max_steps=6, mask=mask)
+    singles = [marlgrid.parallel_env(task, max_steps=6, mask=mask) for _ in range(N)]
+    observations, infos = envs.reset(seed=30)
+    seen = [single.reset(seed=30 + i) for i, single in enumerate(singles)]
+    ended = 0
+    for _ in range(20):
+        agree(observations, infos, seen, mask)
+        source = observations if mask == "observation" else infos
+        actions = {
+            a: np.array([rng.choice(np.flatnonzero(row)) for row in source[a]["action_mask"]]) for a in envs.agents
+        }
+        observations, rewards, terminations, truncations, infos = envs.step(actions)
+        for i, single in enumerate(singles):
+            got = single.step({agent: int(actions[agent][i]) for agent in envs.agents})
+            for agent in envs.agents:
+                assert rewards[agent][i] == pytest.approx(got[1][agent], abs=1e-9)
+                assert terminations[agent][i] == got[2][agent]
+                assert truncations[agent][i] == got[3][agent]
+                assert infos[agent]["survived_steps"][i] == got[4][agent]["survived_steps"]
+                last = got[0][agent]["observation"] if mask in ("observation", "both") else got[0][agent]
+                np.testing.assert_allclose(infos[agent]["final_observation"][i], last, rtol=1e-5, atol=1e-5)
+            seen[i] = single.reset() if not single.agents else (got[0], got[4])
+            ended += not single.agents
+        assert len(single.agents)
+    assert envs.state().shape == (N, *envs.state_space.shape)
+
+
+def agree(observations, infos, seen, mask):
+    for i, (single, info) in enumerate(seen):
+        for agent in single:
+            if mask in ("observation", "both"):
+                np.testing.assert_array_equal(
+                    observations[agent]["action_mask"][i], single[agent]["action_mask"], f"{agent} of {i}"
+                )
+                ours, theirs = observations[agent]["observation"][i], single[agent]["observation"]
+            else:
+                np.testing.assert_array_equal(infos[agent]["action_mask"][i], info[agent]["action_mask"])
+                ours, theirs = observations[agent][i], single[agent]
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("actions", ["multi_discrete", "box", "dict"])
+def test_other_action_spaces(actions):
+    envs = marlgrid.vector_env("case14", n_envs=3, actions=actions, opponent="agent", mask=None)
+    envs.reset(seed=[5, 1, 9])
+    for agent in envs.agents:
+        envs.action_space(agent).seed(0)
+    listed = {a: [envs.action_space(a).sample() for _ in range(3)] for a in envs.agents}
+    listed_steps = envs.step(listed)
+
+    def stacked(agent):
+        if actions == "dict" and agent != "opponent_0":
+            return {key: np.stack([one[key] for one in listed[agent]]) for key in listed[agent][0]}
+        return np.stack(listed[agent])
+
+    envs.reset(seed=[5, 1, 9])
+    steps = envs.step({agent: stacked(agent) for agent in envs.agents})
+    for agent in envs.agents:
+        np.testing.assert_array_equal(steps.observations[agent], listed_steps.observations[agent])
+
+
+def test_made_actions():
+    envs = marlgrid.vector_env("case5", n_envs=2)
+    envs.reset(seed=0)
+    cut = envs.task.make_action({"set_line_status": [(0, -1)]})
+    zone = f"zone_{envs.task.system.zones.line_or[0]}"
+    envs.step({agent: [cut, 0] if agent == zone else [0, 0] for agent in envs.agents})
+    assert list(envs.current.topology.topo_vect[:, envs.task.system.grid.line_or_pos_topo_vect[0]]) == [-1, 1]
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="n_envs"):
+        marlgrid.vector_env("case5", n_envs=0)
+    envs = marlgrid.vector_env("case5", n_envs=3)
+    with pytest.raises(RuntimeError, match="reset first"):
+        envs.step({})
+    with pytest.raises(ValueError, match="2 seeds were given for 3"):
+        envs.reset(seed=[1, 2])
+    envs.reset(seed=0)
+    zeros = dict.fromkeys(envs.agents, np.zeros(3, dtype=int))
+    for wrong, error, words in [
+        (zeros | {"zone_0": 0}, TypeError, "zone_0"),
+        (zeros | {"zone_0": [0, 0]}, ValueError, "zone_0: 2 actions"),
+        (zeros | {"zone_0": [0, 0, 10**6]}, ValueError, "zone_0"),
+        (zeros | {"zone_9": [0, 0, 0]}, ValueError, "zone_9"),
+        ({"zone_0": [0, 0, 0]}, ValueError, "zone_1"),
+        ([0, 0, 0], TypeError, "dict"),
+    ]:
+        with pytest.raises(error, match=words):
+            envs.step(wrong)
+    envs.step(zeros)
