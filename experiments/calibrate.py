@@ -158,8 +158,8 @@ def check(case: str, n: int, n_greedy: int) -> None:
             results = measure(system, series, system.grid.thermal_limit, agent, count)
             low, high = mean_interval(results.survival)
             print(
-                f"{case} {level}: {name} survives {results.survival.mean():.1%} [{low:.1%}, {high:.1%}] of {count} days, "
-                f"ends: {results.outcomes()}"
+                f"{case} {level}: {name} survives {results.survival.mean():.1%} [{low:.1%}, {high:.1%}] "
+                f"of {count} days, ends: {results.outcomes()}"
             )
 
 

@@ -75,7 +75,7 @@ class ScenarioCache:
         """Puts a scenario into a free slot, the least recently used one, or a new one."""
         n_row = len(arrays.values)
         if n_row > self._values.shape[1]:
-            self._resize(max(len(self._used), 1), n_row)
+            self._resize(max(len(self._values), 1), n_row)
         slot = self._free_slot()
         self._values[slot, :n_row] = arrays.values
         self._outages[slot, :n_row] = arrays.outages
@@ -88,12 +88,11 @@ class ScenarioCache:
         if n_kept < n_slot:
             self._used.append(self._clock)
             return n_kept
-        slot_bytes = self._values[0].nbytes + self._outages[0].nbytes
         oldest = min(range(n_kept), key=self._used.__getitem__)
-        # A slot used by the batch that is being served must stay.
-        if (n_slot + 1) * slot_bytes <= self._max_bytes or self._used[oldest] == self._clock:
-            fitting = max(n_slot + 1, self._max_bytes // slot_bytes)
-            self._resize(min(2 * n_slot, fitting) if self._used[oldest] != self._clock else 2 * n_slot)
+        n_fitting = self._max_bytes // (self._values[0].nbytes + self._outages[0].nbytes)
+        # A slot that the batch being served uses must stay, whatever fits.
+        if n_slot < n_fitting or self._used[oldest] == self._clock:
+            self._resize(max(n_slot + 1, min(2 * n_slot, n_fitting)))
             return self._free_slot()
         forgotten = next(number for number, slot in self._slot.items() if slot == oldest)
         del self._slot[forgotten]

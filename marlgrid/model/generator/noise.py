@@ -9,8 +9,6 @@ from numba import njit
 
 from marlgrid import seeding
 
-KNOT_MINUTES = 60.0
-
 
 def spatial_factor(xy: np.ndarray, reach: float, common: float = 0.0) -> np.ndarray:
     """(n, n) factor L with L @ L.T = the correlation of n sites (n, 2).
@@ -27,14 +25,17 @@ def spatial_factor(xy: np.ndarray, reach: float, common: float = 0.0) -> np.ndar
 
 
 def smooth_field(
-    scenario: int, stream: int, factor: np.ndarray, n_row: int, delta_time: float, hours: float
+    scenario: int, stream: int, factor: np.ndarray, n_row: int, delta_time: float, hours: float, knot: float
 ) -> np.ndarray:
-    """(n_row, n) standard normal in each column: autoregressive with a memory of ``hours``, smooth inside them."""
+    """(n_row, n) about standard normal in each column, correlated as ``factor`` says.
+
+    Autoregressive with a memory of ``hours`` from knot to knot, one every ``knot`` hours, smooth between them.
+    """
     n = len(factor)
-    rows_per_knot = KNOT_MINUTES / delta_time
+    rows_per_knot = 60.0 * knot / delta_time
     n_knot = math.ceil(n_row / rows_per_knot) + 4
     drawn = seeding.normal(np.array([scenario]), np.zeros(1, dtype=np.int64), stream, n_knot * n).reshape(n_knot, n)
-    return _interpolate(_autoregress(drawn @ factor.T, math.exp(-KNOT_MINUTES / 60.0 / hours)), n_row, rows_per_knot)
+    return _interpolate(_autoregress(drawn @ factor.T, math.exp(-knot / hours)), n_row, rows_per_knot)
 
 
 def rough_noise(scenario: int, stream: int, n: int, n_row: int, delta_time: float, minutes: float) -> np.ndarray:

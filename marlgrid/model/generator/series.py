@@ -48,9 +48,9 @@ class GeneratedSeries:
     the loads, the prices. Loads have daily, weekly and seasonal shapes around the grid's operating point
     (``load_p_mw``, about the evening peak of a winter's day), renewables follow the weather, the other generators
     meet load and losses in merit order within limits and ramps; renewables are spilled where even the least that the
-    others may produce is too much. Voltages stay at the grid's set points. A forecast misses the news of its horizon:
-    its error has mean 0, spreads with the root of the horizon, is shared by overlapping forecasts, and its schedule
-    follows its loads and renewables as far as ramps allow.
+    others may produce is too much, and what the others cannot follow is left to the slack generator. Voltages stay at
+    the grid's set points. A forecast misses the news of its horizon: its error has mean 0, spreads with the root of the
+    horizon, is shared by overlapping forecasts; its schedule follows its loads and renewables as far as ramps allow.
 
     Args:
         grid: generators need a type, limits, ramps and a cost; ``sub_xy`` says which sites share their weather.
@@ -170,10 +170,12 @@ class GeneratedSeries:
     def _loads(self, scenario: int, minutes: np.ndarray, day: int) -> tuple[np.ndarray, np.ndarray]:
         grid, n_row = self.grid, self.rows
         shapes = demand.weekly_shapes(minutes, self._weekday(scenario))
-        slow = noise.smooth_field(scenario, Stream.LOAD_SLOW, self._load_factor, n_row, self.delta_time, hours=14.0)
+        slow = noise.smooth_field(
+            scenario, Stream.LOAD_SLOW, self._load_factor, n_row, self.delta_time, hours=14.0, knot=1.0
+        )
         fast = noise.rough_noise(scenario, Stream.LOAD_FAST, grid.n_load, n_row, self.delta_time, minutes=0.0)
         wander = noise.smooth_field(
-            scenario, Stream.LOAD_REACTIVE, np.eye(grid.n_load), n_row, self.delta_time, hours=6.0
+            scenario, Stream.LOAD_REACTIVE, np.eye(grid.n_load), n_row, self.delta_time, hours=6.0, knot=1.0
         )
         level = (
             self.load_scale
@@ -198,22 +200,26 @@ class GeneratedSeries:
 
     def _wind(self, scenario: int, minutes: np.ndarray, day: int) -> np.ndarray:
         n_row, factor = len(minutes), self._wind_factor
-        blowing = noise.smooth_field(scenario, Stream.WIND_WEATHER, factor, n_row, self.delta_time, hours=14.0)
+        blowing = noise.smooth_field(
+            scenario, Stream.WIND_WEATHER, factor, n_row, self.delta_time, hours=20.0, knot=3.0
+        )
         gusts = noise.rough_noise(scenario, Stream.WIND_GUSTS, len(factor), n_row, self.delta_time, minutes=20.0)
         return weather.wind_share(blowing, gusts, day)
 
     def _solar(self, scenario: int, minutes: np.ndarray, day: int) -> np.ndarray:
         n_row, factor = len(minutes), self._solar_factor
-        clouds = noise.smooth_field(scenario, Stream.CLOUDS, factor, n_row, self.delta_time, hours=8.0)
+        clouds = noise.smooth_field(scenario, Stream.CLOUDS, factor, n_row, self.delta_time, hours=8.0, knot=2.0)
         flicker = noise.rough_noise(scenario, Stream.FLICKER, len(factor), n_row, self.delta_time, minutes=10.0)
         return weather.solar_share(clouds, flicker, day, minutes)
 
     def _market(self, scenario: int, n_row: int) -> tuple[np.ndarray, np.ndarray]:
         """(n_row, n_gen) prices per MW and upper limits MW: fuel and water are worth more or less, day by day."""
         grid = self.grid
-        spread = {"hydro": 0.3, "thermal": 0.15}
+        spread = {"hydro": 0.2, "thermal": 0.15}
         volatility = np.array([spread.get(kind, 0.05) for kind in grid.gen_type])
-        days = noise.smooth_field(scenario, Stream.PRICES, np.eye(grid.n_gen), n_row, self.delta_time, hours=48.0)
+        days = noise.smooth_field(
+            scenario, Stream.PRICES, np.eye(grid.n_gen), n_row, self.delta_time, hours=48.0, knot=6.0
+        )
         price = np.maximum(grid.gen_cost_per_mw, 1.0) * np.exp(volatility * days)
         ready = 1.0 - 0.15 * seeding.uniform(*_origin(scenario), Stream.READINESS, grid.n_gen)[0]
         nuclear = np.array([kind == "nuclear" for kind in grid.gen_type])
@@ -238,11 +244,11 @@ class GeneratedSeries:
 
     @cached_property
     def _wind_factor(self) -> np.ndarray:
-        return noise.spatial_factor(self.grid.sub_xy[self.grid.gen_to_subid[self._units("wind")]], reach=1.5)
+        return noise.spatial_factor(self.grid.sub_xy[self.grid.gen_to_subid[self._units("wind")]], reach=3.0)
 
     @cached_property
     def _solar_factor(self) -> np.ndarray:
-        return noise.spatial_factor(self.grid.sub_xy[self.grid.gen_to_subid[self._units("solar")]], reach=1.5)
+        return noise.spatial_factor(self.grid.sub_xy[self.grid.gen_to_subid[self._units("solar")]], reach=3.0)
 
 
 def _origin(scenario: int) -> tuple[np.ndarray, np.ndarray]:

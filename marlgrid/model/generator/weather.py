@@ -50,7 +50,7 @@ def _wind_share(weather, gusts, scale):
     for row in range(share.shape[0]):
         for site in range(share.shape[1]):
             exceeded = max(0.5 * math.erfc(weather[row, site] / math.sqrt(2.0)), 1e-12)
-            speed = scale * math.sqrt(-math.log(exceeded)) * (1.0 + 0.04 * gusts[row, site])
+            speed = scale * math.sqrt(-math.log(exceeded)) * (1.0 + 0.025 * gusts[row, site])
             power = (speed**3 - CUT_IN**3) / (RATED**3 - CUT_IN**3)
             share[row, site] = min(max(power, 0.0), 1.0)
     return share
