@@ -65,7 +65,9 @@ class Candidates:
         sub = grid.topology_layout.sub[np.where(self._all_home, self.index, 0)]
         away = np.add.reduceat(moved, grid.sub_start[:-1], axis=1)
         worth = np.where(self._all_home & (away[:, sub] > 0), 3, worth)
-        releases = (self.kind == Kind.CURTAIL) & (self.value > self._of(self.kind == Kind.CURTAIL, dispatch.curtailment_limit))
+        releases = (self.kind == Kind.CURTAIL) & (
+            self.value > self._of(self.kind == Kind.CURTAIL, dispatch.curtailment_limit)
+        )
         worth = np.where(releases, 2, worth)
         target = self._of(self.kind == Kind.REDISPATCH, dispatch.target)
         returns = (self.kind == Kind.REDISPATCH) & (np.abs(target + self.value) < np.abs(target) - 1e-6)

@@ -1,5 +1,6 @@
 """The baseline of every study."""
 
+# ruff: noqa: ARG002 - the protocol says what the arguments are
 from __future__ import annotations
 
 from agents.base import Choices

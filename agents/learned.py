@@ -40,5 +40,7 @@ class Learned:
 
     def _policy(self, zone: str) -> Policy:
         if zone not in self.policies and SHARED not in self.policies:
-            raise KeyError(f"no policy for {zone}: the checkpoint holds {sorted(self.policies)}; is it of the same case?")
+            raise KeyError(
+                f"no policy for {zone}: the checkpoint holds {sorted(self.policies)}; is it of the same case?"
+            )
         return self.policies.get(zone) or self.policies[SHARED]

@@ -1,5 +1,6 @@
 """Puts lines back as soon as that is allowed and safe."""
 
+# ruff: noqa: ARG002 - the protocol says what the arguments are
 from __future__ import annotations
 
 import numpy as np

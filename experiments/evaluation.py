@@ -32,7 +32,9 @@ class Starts:
         """
         scenarios = task.series.splits.get(split)
         if not scenarios:
-            raise ValueError(f"no scenarios in split {split!r}; choose from {[k for k, v in task.series.splits.items() if v]}")
+            raise ValueError(
+                f"no scenarios in split {split!r}; choose from {[k for k, v in task.series.splits.items() if v]}"
+            )
         rng = np.random.default_rng([seed, len(scenarios), n])
         chosen = np.array([scenarios[k % len(scenarios)] for k in range(n)], dtype=np.int64)
         last = np.array([max(task.series.n_rows(scenario) - 1 - max_steps, 0) for scenario in chosen])

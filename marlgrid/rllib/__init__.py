@@ -1,4 +1,4 @@
-"""Training with Ray RLlib (new API stack): configuration in one call, masked modules, plain policies out of checkpoints.
+"""Training with Ray RLlib (new API stack): one-call configurations, masked modules, policies out of checkpoints.
 
 Importing this package registers the environment ``"marlgrid"`` with RLlib as soon as one of its RLlib names is used;
 ``load_policies`` and ``Policy`` need neither Ray nor torch.
@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "BatchEnvRunner": "batch_runner",
     "RLlibParallelEnv": "adapter",
     "appo_config": "config",
     "ppo_config": "config",

@@ -23,13 +23,18 @@ class RLlibParallelEnv(MultiAgentEnv):
     Args:
         par_env: the environment; its agents end together.
         with_state: adds ``par_env.state()`` to every observation under ``state``, for a centralised critic.
-        act_above: agents are only asked when the highest line loading (``infos[agent]["max_rho"]``) reaches this
-            ratio; below it every agent idles (element 0 of its space), and the rewards of the idle steps are summed.
-            0 asks at every step.
+        act_above: agents are only asked when the highest line loading (``infos[agent]["max_rho"]``, of all zones)
+            reaches this ratio; below it every agent idles (element 0 of its space), and the rewards of the idle steps
+            are summed. 0 asks at every step.
     """
 
     def __init__(self, par_env: Any, *, with_state: bool = False, act_above: float = 0.0) -> None:
         super().__init__()
+        if act_above > 0 and any(agent.startswith("opponent_") for agent in par_env.possible_agents):
+            raise ValueError(
+                f"act_above is {act_above}, but an opponent that is an agent acts in calm steps too: leave act_above "
+                "at 0, or give a scripted opponent"
+            )
         self.par_env, self.with_state, self.act_above = par_env, with_state, act_above
         self.possible_agents = list(par_env.possible_agents)
         # RLlib's environment check wants every agent of the dicts in here, dead ones included: the list never shrinks.
@@ -86,12 +91,12 @@ class RLlibParallelEnv(MultiAgentEnv):
         return observations
 
     def _calm(self, infos: Mapping[str, Mapping]) -> bool:
-        return next(iter(infos.values()))["max_rho"] < self.act_above
+        return max(own["max_rho"] for own in infos.values()) < self.act_above
 
 
 def idle_choice(space: spaces.Space) -> int | np.ndarray:
     """Do nothing: element 0 of a discrete space, zeros of a multi-discrete one."""
-    return 0 if isinstance(space, spaces.Discrete) else np.zeros(space.shape, dtype=np.int64)
+    return 0 if isinstance(space, spaces.Discrete) else np.zeros(space.shape or (), dtype=np.int64)
 
 
 def _only_idle(mask: Any) -> Any:

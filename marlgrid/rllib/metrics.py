@@ -1,4 +1,4 @@
-"""What a grid operator wants to see in RLlib's results: survival, illegal actions, overloads, attacks, unserved energy."""
+"""What to see in RLlib's results: survival, illegal actions, overloads, attacks, unserved energy."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ class MaskedModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     """Separate actor and critic (tanh layers) on ``obs["observation"]``; illegal actions have probability 0.
 
     ``model_config``: ``hiddens`` (sizes of the hidden layers), ``idle_probability`` (of action 0 at the start if all
-    actions are legal; 0 keeps the uniform start) and ``act_above`` (kept with the weights, see ``RLlibParallelEnv``).
+    actions are legal; 0 keeps the uniform start), ``act_above`` (kept with the weights, see ``RLlibParallelEnv``) and
+    ``scale``, a pair (mean, std) of (n_observation,) arrays by which observations are standardised, or None.
     Works with PPO and IMPALA. Inputs and outputs are as in RLlib's own modules.
     """
 
@@ -39,7 +41,10 @@ class MaskedModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         hiddens = tuple(settings["hiddens"])
         self.actor = layers([inner, *hiddens, sum(self.components)], last_gain=0.01)
         self.critic = layers([self._critic_inputs(), *hiddens, 1], last_gain=1.0)
-        # Travels with the weights, so that a policy knows from them alone how it is to be used.
+        mean, std = settings.get("scale") or (np.zeros(inner), np.ones(inner))
+        # Buffers travel with the weights, so that a policy knows from them alone how it is to be used.
+        self.register_buffer("observation_mean", torch.as_tensor(mean, dtype=torch.float32))
+        self.register_buffer("observation_std", torch.as_tensor(std, dtype=torch.float32))
         self.register_buffer("action_components", torch.tensor(self.components))
         self.register_buffer("act_above", torch.tensor(float(settings.get("act_above", 0.0))))
         idle = float(settings.get("idle_probability", 0.0))
@@ -52,12 +57,10 @@ class MaskedModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     def get_inference_action_dist_cls(self) -> type:
         if isinstance(self.action_space, spaces.Discrete):
             return TorchCategorical
-        return TorchMultiCategorical.get_partial_dist_cls(
-            space=self.action_space, input_lens=list(self.components)
-        )
+        return TorchMultiCategorical.get_partial_dist_cls(space=self.action_space, input_lens=list(self.components))
 
-    def compute_values(self, batch: dict, embeddings: Any = None) -> torch.Tensor:
-        return self.critic(_flat(batch[Columns.OBS][OBSERVATION])).squeeze(-1)
+    def compute_values(self, batch: dict, embeddings: Any = None) -> torch.Tensor:  # noqa: ARG002 (RLlib's)
+        return self.critic(self._standardised(batch)).squeeze(-1)
 
     def _forward(self, batch: dict, **_: Any) -> dict:
         return {Columns.ACTION_DIST_INPUTS: self._masked_logits(self.actor, batch)}
@@ -67,7 +70,10 @@ class MaskedModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         mask = seen[MASK]
         if isinstance(mask, tuple | list):
             mask = torch.cat(tuple(mask), dim=-1)
-        return torch.where(mask > 0, actor(_flat(seen[OBSERVATION])), FORBIDDEN)
+        return torch.where(mask > 0, actor(self._standardised(batch)), FORBIDDEN)
+
+    def _standardised(self, batch: dict) -> torch.Tensor:
+        return (_flat(batch[Columns.OBS][OBSERVATION]) - self.observation_mean) / self.observation_std
 
     def _critic_inputs(self) -> int:
         return math.prod(self.observation_space[OBSERVATION].shape)
@@ -84,9 +90,9 @@ class MaskedModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 class CentralCriticModule(MaskedModule):
     """The critic also sees ``obs["state"]`` of the whole grid; the actor does not (centralised training only)."""
 
-    def compute_values(self, batch: dict, embeddings: Any = None) -> torch.Tensor:
+    def compute_values(self, batch: dict, embeddings: Any = None) -> torch.Tensor:  # noqa: ARG002 (RLlib's)
         seen = batch[Columns.OBS]
-        return self.critic(torch.cat([_flat(seen[STATE]), _flat(seen[OBSERVATION])], dim=-1)).squeeze(-1)
+        return self.critic(torch.cat([_flat(seen[STATE]), self._standardised(batch)], dim=-1)).squeeze(-1)
 
     def _critic_inputs(self) -> int:
         return super()._critic_inputs() + math.prod(self.observation_space[STATE].shape)
@@ -122,7 +128,9 @@ class ScriptedModule(RLModule):
         mask = seen[MASK]
         if isinstance(mask, tuple | list):
             mask = np.concatenate([np.asarray(part) for part in mask], axis=-1)
-        return {Columns.ACTIONS: np.asarray(self.model_config["policy"](np.asarray(seen[OBSERVATION]), np.asarray(mask)))}
+        return {
+            Columns.ACTIONS: np.asarray(self.model_config["policy"](np.asarray(seen[OBSERVATION]), np.asarray(mask)))
+        }
 
     def _forward_train(self, batch: dict, **_: Any) -> dict:
         raise NotImplementedError("a scripted policy cannot be trained: leave it out of policies_to_train")
@@ -142,7 +150,7 @@ def action_components(space: spaces.Space) -> tuple[int, ...]:
 def layers(sizes: Sequence[int], *, last_gain: float) -> nn.Sequential:
     """Tanh layers with orthogonal weights; the last one is linear and starts at ``last_gain`` of the usual size."""
     parts: list[nn.Module] = []
-    for n, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for n, (inputs, outputs) in enumerate(pairwise(sizes)):
         last = n == len(sizes) - 2
         linear = nn.Linear(inputs, outputs)
         nn.init.orthogonal_(linear.weight, gain=last_gain if last else math.sqrt(2))

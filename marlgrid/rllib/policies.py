@@ -98,11 +98,18 @@ def policy_from_state(state: dict[str, np.ndarray], source: str = "module state"
     """The policy in the state of a ``MaskedModule``; an error names ``source``."""
     names = [name for name in state if name.startswith("actor.") and name.endswith(".weight")]
     if not names or "action_components" not in state:
-        raise ValueError(f"{source} holds {sorted(state)}: not a module of marlgrid.rllib (no actor, action_components)")
+        raise ValueError(
+            f"{source} holds {sorted(state)}: not a module of marlgrid.rllib (no actor, action_components)"
+        )
     names.sort(key=lambda name: int(name.split(".")[1]))
+    weights = [np.asarray(state[name], dtype=np.float32) for name in names]
+    biases = [np.asarray(state[name.replace("weight", "bias")], dtype=np.float32) for name in names]
+    # standardising the observation and the first layer are both linear: one layer does both
+    weights[0] = weights[0] / state["observation_std"]
+    biases[0] = biases[0] - weights[0] @ state["observation_mean"]
     return Policy(
-        weights=tuple(np.asarray(state[name], dtype=np.float32) for name in names),
-        biases=tuple(np.asarray(state[name.replace("weight", "bias")], dtype=np.float32) for name in names),
+        weights=tuple(weights),
+        biases=tuple(biases),
         components=tuple(int(n) for n in np.atleast_1d(state["action_components"])),
         act_above=float(state["act_above"]),
     )

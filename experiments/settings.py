@@ -1,0 +1,74 @@
+"""What a training run is made of, and how the command line says so."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+
+def setting(default: Any, help_text: str) -> Any:
+    """A field with its line of help."""
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One run of ``experiments.train``; every field is an option of the command line."""
+
+    case: str = setting("case14", "built-in case, Grid2Op environment name or folder")
+    zones: int = setting(0, "number of zones; 0 takes the zones of the case")
+    name: str = setting("", "folder under runs/; empty: the case's name")
+    minutes: float = setting(5.0, "time for the whole run, evaluation and pictures included")
+    iterations: int = setting(0, "PPO iterations to train for; 0: as many as fit into the minutes")
+    resume: bool = setting(False, "continue from the checkpoint of the run of this name")
+    seed: int = setting(0, "of networks and episodes")
+
+    opponent: str = setting("random", "attacker in training: none, random, weighted, geometric")
+    attacked_share: float = setting(0.25, "part of the training episodes in which the opponent is there")
+    scenarios: int = setting(400, "training scenarios (weeks) to draw from")
+    max_steps: int = setting(288, "steps of an episode: a day of five-minute steps")
+    observation: str = setting("global", "what a zone sees: local, neighbourhood, global")
+    act_above: float = setting(0.9, "the team decides only when the highest line loading reaches this")
+
+    learning_rate: float = setting(1e-3, "of Adam")
+    batch: int = setting(4000, "decisions per iteration")
+    minibatch: int = setting(500, "decisions per gradient step")
+    epochs: int = setting(5, "passes over a batch")
+    gamma: float = setting(0.98, "discount per decision")
+    gae_lambda: float = setting(0.95, "of the advantage estimates")
+    entropy: float = setting(0.003, "weight of the entropy bonus")
+    hidden: int = setting(64, "neurons in each of the two hidden layers")
+    idle_probability: float = setting(0.3, "of doing nothing, for an untrained zone with all actions legal")
+    envs_per_runner: int = setting(32, "episodes stepped side by side in each sampling process")
+    runners: int = setting(2, "sampling processes")
+
+    validation_episodes: int = setting(16, "episodes of each evaluation during training")
+    test_episodes: int = setting(50, "held-out episodes of the final table")
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the run goes."""
+        return Path("runs") / (self.name or Path(self.case).name)
+
+    def save(self, path: Path) -> None:
+        """As JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def settings_from(arguments: list[str] | None = None) -> TrainSettings:
+    """The settings of a command line. Wrong options end the program with a usage message."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.train",
+        description="Trains a team of zones with PPO and compares it with baselines on held-out scenarios.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    for option in fields(TrainSettings):
+        flag, text = "--" + option.name.replace("_", "-"), option.metadata["help"]
+        if isinstance(option.default, bool):
+            parser.add_argument(flag, action="store_true", help=text)
+        else:
+            parser.add_argument(flag, type=type(option.default), default=option.default, help=text, metavar="")
+    return TrainSettings(**vars(parser.parse_args(arguments)))

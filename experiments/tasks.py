@@ -1,0 +1,144 @@
+"""The task that the example of training is about: which actions, which observations, which reward, which attacks."""
+
+# ruff: noqa: ARG002 - the protocol says what the arguments are
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from agents.do_nothing import DoNothing
+from experiments.settings import TrainSettings
+from marlgrid import seeding
+from marlgrid.env.registry import make_task
+from marlgrid.model.system import System
+from marlgrid.simulation.action import Action, Attack, Commands, Kind
+from marlgrid.simulation.rules import Ruling
+from marlgrid.simulation.state import Outcome, State
+from marlgrid.task.actions import DiscreteActions
+from marlgrid.task.menu import Menu
+from marlgrid.task.opponent import Opponent, opponent_from
+from marlgrid.task.task import Task
+
+STREAM_PEACE = 951
+
+OBSERVED = (
+    "rho", "line_status", "timestep_overflow", "time_before_cooldown_line", "attack_remaining", "gen_p",
+    "gen_margin_up", "gen_margin_down", "target_dispatch", "actual_dispatch", "curtailment_limit", "storage_charge",
+    "load_p", "time_of_day", "time_to_horizon",
+)  # fmt: skip
+"""What the zones see: loadings, generators, loads and the clock; substations stay whole, so busbars tell nothing."""
+
+
+def task_of(settings: TrainSettings, opponent: str, split: str) -> Task:
+    """The task against one attacker (``"none"``: without any)."""
+    return make_task(
+        settings.case,
+        zones=settings.zones or None,
+        opponent=opponent_from(opponent),
+        actions=gentle_actions,
+        observation={"scope": settings.observation, "attributes": OBSERVED},
+        reward=MarginReward(),
+        split=split,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """Makes the task of training in any process: attacked in a share of the episodes, on a pool of scenarios."""
+
+    settings: TrainSettings
+
+    def __call__(self) -> Task:
+        settings = self.settings
+        attacker = PartTimeOpponent(opponent_from(settings.opponent), settings.attacked_share)
+        task = task_of(settings, "none", "train")
+        pool = task.series.splits["train"][: settings.scenarios]
+        # a scenario costs more to generate than to play: a pool that fits into the cache is drawn from again and again
+        task.series.splits = {**task.series.splits, "train": pool}
+        return replace(task, opponent=attacker)
+
+
+def gentle_actions(system: System) -> DiscreteActions:
+    """Redispatch at full ramp, curtailment, storage, and lines put back: nothing that weakens the grid.
+
+    A random bus split or disconnection blacks out a loaded grid within minutes, so learning starts without them.
+    """
+    menu = Menu(
+        kinds=("line", "redispatch", "curtail", "storage"),
+        redispatch=(-1.0, 1.0),
+        curtail=(0.25, 0.5, 0.75, 1.0),
+        storage=(-1.0, 1.0),
+    )
+    actions = {
+        agent: [option for part in menu.components(system, zone) for option in part.options if not _takes_out(option)]
+        for zone, agent in enumerate(system.zones.agents)
+    }
+    return DiscreteActions(system, actions=actions)
+
+
+def _takes_out(commands: Commands) -> bool:
+    return commands.kind[0] == Kind.SET_LINE_STATUS and commands.value[0] < 0
+
+
+@dataclass(frozen=True)
+class MarginReward:
+    """Nothing in a calm step; less the more lines are loaded above ``margin``; a blackout costs most.
+
+    The loss at a blackout grows with the part of the episode that is left, so that the return is highest for a team
+    that survives. All zones get the same.
+    """
+
+    margin: float = 0.95
+    blackout: float = 1.0
+    left: float = 2.0
+
+    def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
+        lost = after.outcome > Outcome.TIME_LIMIT
+        strain = np.clip(after.rho - self.margin, 0.0, 1.0).sum(axis=1)
+        left = (after.t_end - after.t) / np.maximum(after.t_end - after.t_start, 1)
+        return np.where(lost, -self.blackout - self.left * left, -strain)
+
+
+@dataclass(frozen=True)
+class PartTimeOpponent:
+    """An attacker that is there in a share of the episodes only, drawn from their seeds."""
+
+    opponent: Opponent
+    share: float
+
+    def reset(self, system: System, state: State) -> Any:
+        return self.opponent.reset(system, state)
+
+    def attack(self, system: System, state: State, memory: Any) -> tuple[Attack, Any]:
+        attack, memory = self.opponent.attack(system, state, memory)
+        drawn = seeding.uniform(state.seed, np.zeros_like(state.seed), STREAM_PEACE, 1)
+        return Attack(np.where(drawn < self.share, attack.duration, 0)), memory
+
+
+def observation_scales(
+    task: Task, act_above: float, n_episode: int = 64, max_steps: int = 96, seed: int = 0
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Agent -> (mean, std) of its observations in the steps in which it would decide, if nobody ever did anything."""
+    rng = np.random.default_rng(seed)
+    split = task.series.splits[task.split]
+    scenario = np.array([split[int(k)] for k in rng.integers(len(split), size=n_episode)])
+    last = np.array([task.series.n_rows(int(number)) - 1 - max_steps for number in scenario])
+    start = rng.integers(0, np.maximum(last, 1))
+    episode, outputs = task.reset(rng.integers(2**62, size=n_episode), scenario, start, np.full(n_episode, max_steps))
+    seen: dict[str, list[np.ndarray]] = {agent: [] for agent in task.zones}
+    idle = DoNothing()
+    while episode.state.running.any():
+        rows = episode.state.running & (episode.state.rho.max(axis=1) >= act_above)
+        for agent, parts in seen.items():
+            parts.append(outputs.observations[agent][rows])
+        episode, outputs = task.step(episode, idle.act(task, episode, outputs))
+    return {agent: _scale(np.concatenate(parts)) for agent, parts in seen.items()}
+
+
+def _scale(seen: np.ndarray, floor: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation; ``floor`` keeps what hardly ever changes from being blown up."""
+    if len(seen) == 0:
+        return np.zeros(seen.shape[1], np.float32), np.ones(seen.shape[1], np.float32)
+    return seen.mean(axis=0), np.maximum(seen.std(axis=0), floor)

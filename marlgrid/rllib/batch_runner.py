@@ -1,0 +1,150 @@
+"""Sampling for RLlib from a batch of environments: many times faster than one environment after the other.
+
+RLlib's own runner spends about a millisecond per environment and step on single observations and actions. This one
+steps all episodes of a process as one batch, asks each network once per step, and hands RLlib finished arrays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.utils.metrics import (
+    EPISODE_RETURN_MEAN,
+    NUM_AGENT_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+    NUM_EPISODES_LIFETIME,
+    NUM_MODULE_STEPS_SAMPLED,
+)
+
+from marlgrid.env.registry import vector_env
+from marlgrid.rllib.adapter import MASK, OBSERVATION
+from marlgrid.rllib.fragment import TERMINATED, TRUNCATED, Fragment
+from marlgrid.rllib.metrics import team_totals
+from marlgrid.rllib.registration import with_case_made
+
+WINDOW = 100
+"""Finished episodes that the reported means are over."""
+
+
+class BatchEnvRunner(MultiAgentEnvRunner):
+    """Samples from ``marlgrid.vector_env``; ``env_config["n_envs"]`` is the number of episodes side by side.
+
+    For PPO and its kin with discrete actions. One sampled step is one decision of the whole team: with ``act_above``,
+    calm steps in between are played without asking the agents, as ``RLlibParallelEnv`` does.
+    """
+
+    def make_env(self) -> None:
+        super().make_env()  # a single environment, for the spaces
+        arguments = with_case_made(self.config.env_config)
+        if arguments.pop("with_state", False) or "make" in arguments:
+            raise ValueError(
+                "a centralised critic, and environments of your own making, need RLlib's own sampling: batched=False"
+            )
+        self.act_above = arguments.pop("act_above", 0.0)
+        seed = None if self._seed is None else self._seed * 1000
+        self.batch = vector_env(**{"n_envs": 16, **arguments, "mask": "info"}, seed=seed)
+        trained = self.config.policies_to_train
+        every = {agent: self.config.policy_mapping_fn(agent, None) for agent in self.batch.agents}
+        self._module_of = every
+        self._trained = {agent: module for agent, module in every.items() if trained is None or module in trained}
+        self._fragment = Fragment(list(self.batch.agents), self.batch.n_envs)
+        self._seen: tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray] | None = None
+
+    def _sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool,
+        random_actions: bool = False,
+        force_reset: bool = False,
+    ) -> list[SingleAgentEpisode]:
+        """Decisions of the team, or whole episodes for an evaluation, as one episode (part) per trained agent."""
+        if random_actions:
+            raise ValueError("this runner plays the networks only: random_actions is not supported")
+        if self._seen is None or force_reset or num_episodes is not None:
+            self._reset()
+        finished = 0
+        while finished < (num_episodes or 0) or self._fragment.n_closed < (num_timesteps or 0):
+            finished += self._step(explore)
+        sampled = self._fragment.n_closed
+        episodes, self._fragment = self._fragment.cut(self._trained)
+        self._count(sampled)
+        return episodes
+
+    # ------------------------------------------------------------------ playing
+    def _reset(self) -> None:
+        observations, infos = self.batch.reset()
+        self._fragment = Fragment(list(self.batch.agents), self.batch.n_envs)
+        self._returns = np.zeros(self.batch.n_envs)
+        self._look(observations, infos)
+
+    def _look(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, Any]]) -> None:
+        masks = {agent: info["action_mask"] for agent, info in infos.items()}
+        self._seen = observations, masks, self.batch.current.rho.max(axis=1)
+
+    def _step(self, explore: bool) -> int:
+        """One step of the whole batch; returns how many episodes it ended."""
+        assert self._seen is not None
+        observations, masks, loading = self._seen
+        rows = np.flatnonzero(loading >= self.act_above)
+        choices = {agent: np.zeros(self.batch.n_envs, dtype=np.int64) for agent in self.batch.agents}
+        if len(rows):
+            records = {a: self._decide(a, observations[a][rows], masks[a][rows], explore) for a in self.batch.agents}
+            for agent, columns in records.items():
+                choices[agent][rows] = columns[Columns.ACTIONS]
+            self._fragment.decide(rows, records)
+        steps = self.batch.step(choices)
+        self._fragment.earn(steps.rewards)
+        self._returns += sum(steps.rewards[agent] for agent in self._trained)
+        first = self.batch.agents[0]
+        lost, late = steps.terminations[first], steps.truncations[first]
+        ended = np.flatnonzero(lost | late)
+        for env in ended:
+            last = {agent: info["final_observation"][env] for agent, info in steps.infos.items()}
+            self._fragment.end(env, TERMINATED if lost[env] else TRUNCATED, last)
+            self._log({agent: {key: info[key][env] for key in info} for agent, info in steps.infos.items()}, env)
+        self._look(steps.observations, steps.infos)
+        return len(ended)
+
+    def _decide(self, agent: str, observation: np.ndarray, mask: np.ndarray, explore: bool) -> dict[str, np.ndarray]:
+        module = self.module[self._module_of[agent]]
+        seen = {OBSERVATION: torch.from_numpy(observation), MASK: torch.from_numpy(mask)}
+        run = module.forward_exploration if explore else module.forward_inference
+        made = run({Columns.OBS: seen})
+        columns = {OBSERVATION: observation, MASK: mask}
+        if Columns.ACTIONS in made:
+            return {**columns, Columns.ACTIONS: np.asarray(made[Columns.ACTIONS])}
+        logits = made[Columns.ACTION_DIST_INPUTS]
+        distribution = module.get_exploration_action_dist_cls().from_logits(logits)
+        action = (distribution if explore else distribution.to_deterministic()).sample()
+        return {
+            **columns,
+            Columns.ACTIONS: action.numpy(),
+            Columns.ACTION_LOGP: distribution.logp(action).numpy(),
+            Columns.ACTION_DIST_INPUTS: logits.numpy(),
+        }
+
+    # ------------------------------------------------------------------ figures
+    def _log(self, infos: dict[str, dict[str, Any]], env: np.integer) -> None:
+        zones = {agent: info for agent, info in infos.items() if agent.startswith("zone_")}
+        for name, value in {**team_totals(zones), EPISODE_RETURN_MEAN: self._returns[env]}.items():
+            self.metrics.log_value(name, float(value), window=WINDOW)
+        self.metrics.log_value(NUM_EPISODES, 1, reduce="sum")
+        self.metrics.log_value(NUM_EPISODES_LIFETIME, 1, reduce="lifetime_sum")
+        self._returns[env] = 0.0
+
+    def _count(self, sampled: int) -> None:
+        self.metrics.log_value(NUM_ENV_STEPS_SAMPLED, sampled, reduce="sum")
+        self.metrics.log_value(NUM_ENV_STEPS_SAMPLED_LIFETIME, sampled, reduce="lifetime_sum", with_throughput=True)
+        for agent, module in self._trained.items():
+            self.metrics.log_value((NUM_AGENT_STEPS_SAMPLED, agent), sampled, reduce="sum")
+            self.metrics.log_value((NUM_MODULE_STEPS_SAMPLED, module), sampled, reduce="sum")
+        self.num_env_steps_sampled_lifetime += sampled
