@@ -13,7 +13,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "marlgrid"
 
-ORDER = ("seeding", "model", "powerflow", "simulation", "task", "render", "env", "marlgrid_v0", "rllib")
+ORDER = ("compiled", "seeding", "model", "powerflow", "simulation", "task", "render", "env", "marlgrid_v0", "rllib")
 """A module may import from the same entry and from those to its left, nothing from those to its right."""
 
 FOREIGN = {

@@ -6,9 +6,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from marlgrid.simulation.action import Kind
+from marlgrid.compiled import rule
+from marlgrid.simulation.action import Commands, Kind, concatenate
 from marlgrid.simulation.state import State
 
 
@@ -69,130 +69,150 @@ def seen_by_judge(state: State) -> Seen:
     )
 
 
-class Asked(NamedTuple):
-    """One zone's commands spread out by element: the judge's notepad, blank between two judgements."""
-
-    line_set: np.ndarray
-    line_change: np.ndarray
-    place_set: np.ndarray
-    place_change: np.ndarray
-    line_hit: np.ndarray
-    sub_hit: np.ndarray
+LINE_PAD = np.dtype([("set", "i1"), ("change", "?"), ("hit", "?")])
+PLACE_PAD = np.dtype([("set", "i1"), ("change", "?")])
+SUB_PAD = np.dtype([("hit", "?")])
+"""One zone's commands spread out by element, and what they hit: the judge's notepad, blank between two judgements."""
 
 
-@njit(cache=True)
-def blank(n_line: int, n_place: int, n_sub: int) -> Asked:  # pragma: no cover
-    """An empty notepad."""
-    return Asked(
-        np.zeros(n_line, np.int8),
-        np.zeros(n_line, np.bool_),
-        np.zeros(n_place, np.int8),
-        np.zeros(n_place, np.bool_),
-        np.zeros(n_line, np.bool_),
-        np.zeros(n_sub, np.bool_),
-    )
+class Footprints(NamedTuple):
+    """Actions grouped so that the judge always agrees within a group: only the busbars they assign differ."""
+
+    commands: Commands
+    start: np.ndarray
+    """(n_group + 1,) int32 commands ``start[g]`` to ``start[g + 1]`` are one action of group g."""
+    zone: np.ndarray
+    """(n_group,) int32."""
+    group: np.ndarray
+    """(n_action,) int32 group of each action."""
 
 
-@njit(cache=True)
-def wipe(tables, commands, begin, end, asked, keep, line_impacted, sub_impacted) -> None:  # pragma: no cover
-    """Blanks the notepad, after noting what was impacted if it is to be kept."""
+def footprints(actions: list[Commands], zone: np.ndarray) -> Footprints:
+    """Groups ``actions``, asked by ``zone`` (n_action,)."""
+    groups: dict[bytes, int] = {}
+    chosen, group = [], np.empty(len(actions), dtype=np.int32)
+    for a, commands in enumerate(actions):
+        value = np.where(commands.kind == Kind.SET_BUS, np.sign(commands.value), commands.value)
+        key = b"".join(column.tobytes() for column in (zone[a], commands.kind, commands.index, value))
+        if key not in groups:
+            groups[key] = len(groups)
+            chosen.append(a)
+        group[a] = groups[key]
+    picked = [actions[a] for a in chosen]
+    start = np.concatenate([[0], np.cumsum([len(commands.kind) for commands in picked])]).astype(np.int32)
+    return Footprints(concatenate(picked), start, zone[chosen].astype(np.int32), group)
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+# Tuples of arrays are unpacked by the callers: taking a field in a loop costs more than the rule it serves.
+@rule
+def wipe(place, kind, index, begin, end, line_pad, place_pad, sub_pad) -> None:  # pragma: no cover
+    """Blanks the notepad."""
     for c in range(begin, end):
-        kind, i = commands.kind[c], commands.index[c]
-        if kind <= Kind.CHANGE_LINE_STATUS:
-            line, sub = i, -1
-            asked.line_set[i] = 0
-            asked.line_change[i] = False
-        elif kind <= Kind.CHANGE_BUS:
-            line, sub = tables.place[i].line, tables.place[i].sub
-            asked.place_set[i] = 0
-            asked.place_change[i] = False
-        else:
+        i = index[c]
+        if kind[c] <= Kind.CHANGE_LINE_STATUS:
+            line_pad[i].set = 0
+            line_pad[i].change = False
+            line_pad[i].hit = False
+        elif kind[c] <= Kind.CHANGE_BUS:
+            place_pad[i].set = 0
+            place_pad[i].change = False
+            sub_pad[place[i].sub].hit = False
+            if place[i].line >= 0:
+                line_pad[place[i].line].hit = False
+
+
+@rule
+def note_impact(place, kind, index, begin, end, line_pad, sub_pad, line_impacted, sub_impacted):  # pragma: no cover
+    """Keeps what the notepad says was hit."""
+    for c in range(begin, end):
+        i = index[c]
+        if kind[c] > Kind.CHANGE_BUS:
             continue
-        if keep and line >= 0 and asked.line_hit[line]:
+        line = i if kind[c] <= Kind.CHANGE_LINE_STATUS else place[i].line
+        if line >= 0 and line_pad[line].hit:
             line_impacted[line] = True
-        if keep and sub >= 0 and asked.sub_hit[sub]:
-            sub_impacted[sub] = True
-        if line >= 0:
-            asked.line_hit[line] = False
-        if sub >= 0:
-            asked.sub_hit[sub] = False
+        if kind[c] >= Kind.SET_BUS and sub_pad[place[i].sub].hit:
+            sub_impacted[place[i].sub] = True
 
 
-@njit(cache=True)
-def judge(tables, commands, begin, end, zone, e, seen, asked) -> int:  # pragma: no cover
-    """The ``Reason`` for one zone's commands; leaves the notepad filled."""
-    verdict = _note(tables, commands, begin, end, zone, asked)
+@rule
+def judge(  # pragma: no cover
+    line, place, gen, storage, rules, kind, index, value, begin, end, zone,
+    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p, line_pad, place_pad, sub_pad,
+) -> int:  # fmt: skip
+    """The ``Reason`` for one zone's commands ``begin`` to ``end`` on one row of the state; fills the notepad."""
+    verdict = _note(line, place, gen, storage, rules, kind, index, value, begin, end, zone, line_pad, place_pad)
     if verdict == 0:
-        verdict = _contradictions(tables, commands, begin, end, asked)
+        verdict = _contradictions(line, place, kind, index, begin, end, line_pad, place_pad)
     if verdict == 0:
-        verdict = _impact(tables, commands, begin, end, zone, e, seen, asked)
+        verdict = _impact(line, place, rules, kind, index, begin, end, zone, topo, line_pad, place_pad, sub_pad)
     if verdict == 0:
-        verdict = _injections(tables, commands, begin, end, e, seen, asked)
+        verdict = _injections(gen, storage, kind, index, value, begin, end, topo, place_pad)
     if verdict == 0:
-        verdict = _cooldowns(tables, commands, begin, end, e, seen, asked)
+        verdict = _cooldowns(place, kind, index, begin, end, cooldown_line, cooldown_sub, line_pad, sub_pad)
     if verdict == 0:
-        verdict = _targets(tables, commands, begin, end, e, seen)
+        verdict = _targets(gen, rules, kind, index, value, begin, end, target, modified, actual, scheduled_p)
     return verdict
 
 
-@njit(cache=True)
-def _may_switch(tables, line, zone):  # pragma: no cover
-    """Whether the zone may set the status of the line (an inner line, or a tie it has a say in)."""
-    ends, rules = tables.line[line], tables.rules[0]
-    if ends.or_zone == ends.ex_zone:
-        return ends.or_zone == zone
-    return (ends.or_zone == zone and rules.tie_switch_or) or (ends.ex_zone == zone and rules.tie_switch_ex)
+@rule
+def _may_switch(line, rules, i, zone):  # pragma: no cover
+    """Whether the zone may set the status of line i (an inner line, or a tie it has a say in)."""
+    if line[i].or_zone == line[i].ex_zone:
+        return line[i].or_zone == zone
+    by_origin = line[i].or_zone == zone and rules[0].tie_switch_or
+    return by_origin or (line[i].ex_zone == zone and rules[0].tie_switch_ex)
 
 
-@njit(cache=True)
-def _note(tables, commands, begin, end, zone, asked):  # pragma: no cover
+@rule
+def _note(line, place, gen, storage, rules, kind, index, value, begin, end, zone, line_pad, place_pad):  # pragma: no cover
     """Spreads the commands out; refuses what is not the zone's or not a value at all."""
     verdict = Reason.ACCEPTED
     for c in range(begin, end):
-        kind, i, value = commands.kind[c], commands.index[c], commands.value[c]
-        owner = zone
-        if kind == Kind.SET_LINE_STATUS:
-            asked.line_set[i] = np.int8(value)
-            owner = zone if _may_switch(tables, i, zone) else -1
-        elif kind == Kind.CHANGE_LINE_STATUS:
-            asked.line_change[i] = True
-            owner = zone if _may_switch(tables, i, zone) else -1
-        elif kind == Kind.SET_BUS:
-            owner = tables.place[i].zone
-            asked.place_set[i] = np.int8(value)
-            if value == 0 or value < -1 or value > tables.rules[0].n_busbar:
+        i = index[c]
+        if kind[c] <= Kind.CHANGE_LINE_STATUS:
+            owned = _may_switch(line, rules, i, zone)
+            if kind[c] == Kind.SET_LINE_STATUS:
+                line_pad[i].set = np.int8(value[c])
+            else:
+                line_pad[i].change = True
+        elif kind[c] == Kind.SET_BUS:
+            owned = place[i].zone == zone
+            place_pad[i].set = np.int8(value[c])
+            if value[c] == 0 or value[c] < -1 or value[c] > rules[0].n_busbar:
                 verdict = Reason.AMBIGUOUS_BUS
-        elif kind == Kind.CHANGE_BUS:
-            owner = tables.place[i].zone
-            asked.place_change[i] = True
-            if tables.rules[0].n_busbar != 2:
+        elif kind[c] == Kind.CHANGE_BUS:
+            owned = place[i].zone == zone
+            place_pad[i].change = True
+            if rules[0].n_busbar != 2:
                 verdict = Reason.AMBIGUOUS_BUS
-        elif kind == Kind.SET_STORAGE:
-            owner = tables.storage[i].zone
+        elif kind[c] == Kind.SET_STORAGE:
+            owned = storage[i].zone == zone
         else:
-            owner = tables.gen[i].zone
-        if owner != zone:
-            return Reason.NOT_IN_ZONE
+            owned = gen[i].zone == zone
+        if not owned:
+            verdict = Reason.NOT_IN_ZONE
     return verdict
 
 
-@njit(cache=True)
-def _contradictions(tables, commands, begin, end, asked):  # pragma: no cover
+@rule
+def _contradictions(line, place, kind, index, begin, end, line_pad, place_pad):  # pragma: no cover
     """Grid2Op's ambiguous combinations on a line and on a place."""
     for c in range(begin, end):
-        kind, i = commands.kind[c], commands.index[c]
-        if kind > Kind.CHANGE_BUS:
+        i = index[c]
+        if kind[c] > Kind.CHANGE_BUS:
             continue
-        line = i if kind <= Kind.CHANGE_LINE_STATUS else tables.place[i].line
-        if kind >= Kind.SET_BUS and asked.place_set[i] != 0 and asked.place_change[i]:
+        l = i if kind[c] <= Kind.CHANGE_LINE_STATUS else place[i].line
+        if kind[c] >= Kind.SET_BUS and place_pad[i].set != 0 and place_pad[i].change:
             return Reason.AMBIGUOUS_BUS
-        if line < 0:
+        if l < 0:
             continue
-        or_pos, ex_pos = tables.line[line].or_pos, tables.line[line].ex_pos
-        or_bus, ex_bus = asked.place_set[or_pos], asked.place_set[ex_pos]
-        changed = asked.place_change[or_pos] or asked.place_change[ex_pos]
-        status = asked.line_set[line]
-        if status != 0 and (asked.line_change[line] or changed):
+        or_bus = place_pad[line[l].or_pos].set
+        ex_bus = place_pad[line[l].ex_pos].set
+        changed = place_pad[line[l].or_pos].change or place_pad[line[l].ex_pos].change
+        status = line_pad[l].set
+        if status != 0 and (line_pad[l].change or changed):
             return Reason.AMBIGUOUS_LINE
         if (status < 0 and (or_bus > 0 or ex_bus > 0)) or (status > 0 and (or_bus < 0 or ex_bus < 0)):
             return Reason.AMBIGUOUS_LINE
@@ -201,94 +221,88 @@ def _contradictions(tables, commands, begin, end, asked):  # pragma: no cover
     return Reason.ACCEPTED
 
 
-@njit(cache=True)
-def _impact(tables, commands, begin, end, zone, e, seen, asked):  # pragma: no cover
+@rule
+def _impact(line, place, rules, kind, index, begin, end, zone, topo, line_pad, place_pad, sub_pad):  # pragma: no cover
     """Marks the impacted lines and substations (Grid2Op's topological impact) and holds them against the quotas."""
-    lines = subs = 0
+    lines = 0
+    subs = 0
     for c in range(begin, end):
-        kind, i = commands.kind[c], commands.index[c]
-        if kind > Kind.CHANGE_BUS:
+        i = index[c]
+        if kind[c] > Kind.CHANGE_BUS:
             continue
-        if kind <= Kind.CHANGE_LINE_STATUS:
-            if not asked.line_hit[i]:
-                asked.line_hit[i] = True
-                lines += 1
+        if kind[c] <= Kind.CHANGE_LINE_STATUS:
+            lines += not line_pad[i].hit
+            line_pad[i].hit = True
             continue
-        line = tables.place[i].line
-        if line >= 0:
-            or_pos, ex_pos = tables.line[line].or_pos, tables.line[line].ex_pos
-            connected = seen.topo_vect[e, or_pos] > 0
-            or_bus, ex_bus = asked.place_set[or_pos], asked.place_set[ex_pos]
+        l = place[i].line
+        if l >= 0:
+            connected = topo[line[l].or_pos] > 0
+            or_bus = place_pad[line[l].or_pos].set
+            ex_bus = place_pad[line[l].ex_pos].set
             by_bus = (or_bus < 0 or ex_bus < 0) if connected else (or_bus > 0 or ex_bus > 0)
-            by_status = not connected and (asked.line_set[line] != 0 or asked.line_change[line])
-            if by_bus and not _may_switch(tables, line, zone):
+            if by_bus and not _may_switch(line, rules, l, zone):
                 return Reason.NOT_IN_ZONE
-            if by_bus and not asked.line_hit[line]:
-                asked.line_hit[line] = True
-                lines += 1
-            if by_bus or by_status:
+            if by_bus:
+                lines += not line_pad[l].hit
+                line_pad[l].hit = True
+            if by_bus or (not connected and (line_pad[l].set != 0 or line_pad[l].change)):
                 continue
-        sub = tables.place[i].sub
-        if not asked.sub_hit[sub]:
-            asked.sub_hit[sub] = True
-            subs += 1
-    if lines > tables.rules[0].max_line:
+        subs += not sub_pad[place[i].sub].hit
+        sub_pad[place[i].sub].hit = True
+    if lines > rules[0].max_line:
         return Reason.TOO_MANY_LINES
-    if subs > tables.rules[0].max_sub:
+    if subs > rules[0].max_sub:
         return Reason.TOO_MANY_SUBS
     return Reason.ACCEPTED
 
 
-@njit(cache=True)
-def _injections(tables, commands, begin, end, e, seen, asked):  # pragma: no cover
+@rule
+def _injections(gen, storage, kind, index, value, begin, end, topo, place_pad):  # pragma: no cover
     """Ranges of redispatch, curtailment and storage; limits are compared in single precision, as Grid2Op does."""
     for c in range(begin, end):
-        kind, i, value = commands.kind[c], commands.index[c], np.float32(commands.value[c])
-        if kind == Kind.REDISPATCH:
-            gen = tables.gen[i]
-            within = -np.float32(gen.ramp_down) <= value <= np.float32(gen.ramp_up)
-            if (gen.renewable and value != 0) or not within:
+        i = index[c]
+        asked = np.float32(value[c])
+        if kind[c] == Kind.REDISPATCH:
+            within = -np.float32(gen[i].ramp_down) <= asked <= np.float32(gen[i].ramp_up)
+            if (gen[i].renewable and asked != 0) or not within:
                 return Reason.REDISPATCH_OUT_OF_RANGE
-        elif kind == Kind.CURTAIL:
-            if not tables.gen[i].renewable or not 0 <= value <= 1:
+        elif kind[c] == Kind.CURTAIL:
+            if not gen[i].renewable or not 0 <= asked <= 1:
                 return Reason.CURTAILMENT_OUT_OF_RANGE
-        elif kind == Kind.SET_STORAGE:
-            unit = tables.storage[i]
-            if not -np.float32(unit.max_prod) <= value <= np.float32(unit.max_absorb):
+        elif kind[c] == Kind.SET_STORAGE:
+            if not -np.float32(storage[i].max_prod) <= asked <= np.float32(storage[i].max_absorb):
                 return Reason.STORAGE_OUT_OF_RANGE
-            off = seen.topo_vect[e, unit.pos] < 0
-            rejoins = asked.place_set[unit.pos] > 0 or asked.place_change[unit.pos]
-            if off and not rejoins and abs(value) >= 1e-7:
+            pos = storage[i].pos
+            rejoins = place_pad[pos].set > 0 or place_pad[pos].change
+            if topo[pos] < 0 and not rejoins and abs(asked) >= 1e-7:
                 return Reason.STORAGE_DISCONNECTED
     return Reason.ACCEPTED
 
 
-@njit(cache=True)
-def _cooldowns(tables, commands, begin, end, e, seen, asked):  # pragma: no cover
+@rule
+def _cooldowns(place, kind, index, begin, end, cooldown_line, cooldown_sub, line_pad, sub_pad):  # pragma: no cover
     for c in range(begin, end):
-        kind, i = commands.kind[c], commands.index[c]
-        if kind > Kind.CHANGE_BUS:
+        i = index[c]
+        if kind[c] > Kind.CHANGE_BUS:
             continue
-        line = i if kind <= Kind.CHANGE_LINE_STATUS else tables.place[i].line
-        if line >= 0 and asked.line_hit[line] and seen.cooldown_line[e, line] > 0:
+        l = i if kind[c] <= Kind.CHANGE_LINE_STATUS else place[i].line
+        if l >= 0 and line_pad[l].hit and cooldown_line[l] > 0:
             return Reason.LINE_COOLDOWN
-        if kind >= Kind.SET_BUS:
-            sub = tables.place[i].sub
-            if asked.sub_hit[sub] and seen.cooldown_sub[e, sub] > 0:
-                return Reason.SUB_COOLDOWN
+        if kind[c] >= Kind.SET_BUS and sub_pad[place[i].sub].hit and cooldown_sub[place[i].sub] > 0:
+            return Reason.SUB_COOLDOWN
     return Reason.ACCEPTED
 
 
-@njit(cache=True)
-def _targets(tables, commands, begin, end, e, seen):  # pragma: no cover
+@rule
+def _targets(gen, rules, kind, index, value, begin, end, target, modified, actual, scheduled_p):  # pragma: no cover
     """A redispatch is refused beforehand when its summed target leaves what the generator can ever do."""
     for c in range(begin, end):
-        if commands.kind[c] != Kind.REDISPATCH or commands.value[c] == 0:
+        if kind[c] != Kind.REDISPATCH or value[c] == 0:
             continue
-        g = commands.index[c]
-        before = seen.target[e, g] if seen.modified[e, g] else seen.actual[e, g]
-        if abs(before + commands.value[c]) > tables.gen[g].pmax - tables.gen[g].pmin:
+        g = index[c]
+        before = target[g] if modified[g] else actual[g]
+        if abs(before + value[c]) > gen[g].pmax - gen[g].pmin:
             return Reason.REDISPATCH_TARGET_OUT_OF_RANGE
-        if not tables.rules[0].can_switch_off and abs(seen.scheduled_p[e, g]) <= 1e-7:
+        if not rules[0].can_switch_off and abs(scheduled_p[g]) <= 1e-7:
             return Reason.GEN_SWITCHED_OFF
     return Reason.ACCEPTED

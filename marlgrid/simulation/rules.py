@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action, Attack, Commands
-from marlgrid.simulation.judge import Reason, blank, judge, seen_by_judge, wipe
+from marlgrid.simulation.judge import LINE_PAD, PLACE_PAD, SUB_PAD, Reason, judge, note_impact, seen_by_judge, wipe
 from marlgrid.simulation.state import AttackState, Counters, State
 
 
@@ -64,7 +64,7 @@ def enforce(system: System, state: State, action: Action, attack: Attack) -> Rul
 def legal(system: System, state: State, commands: Commands, start: np.ndarray, zone: np.ndarray) -> np.ndarray:
     """(n_env, n_action) bool: would ``enforce`` accept commands ``start[a]`` to ``start[a + 1]`` from ``zone[a]``?"""
     allowed = np.empty((state.n_env, len(zone)), dtype=np.bool_)
-    _judge_table(system.tables, commands, start, zone, seen_by_judge(state), system.grid.n_sub, allowed)
+    _judge_table(system.tables, commands, start, zone, seen_by_judge(state), allowed)
     return allowed
 
 
@@ -108,31 +108,71 @@ def tick(system: System, state: State, ruling: Ruling) -> State:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@njit(cache=True)
+@kernel
 def _judge_all(tables, commands, first, last, seen, reason, line_impacted, sub_impacted):  # pragma: no cover
-    n_env, n_zone = first.shape
-    asked = blank(len(tables.line), len(tables.place), sub_impacted.shape[1])
-    for e in range(n_env):
-        for z in range(n_zone):
-            if first[e, z] == last[e, z]:
-                continue
-            verdict = judge(tables, commands, first[e, z], last[e, z], z, e, seen, asked)
-            reason[e, z] = verdict
-            wipe(tables, commands, first[e, z], last[e, z], asked, verdict == 0, line_impacted[e], sub_impacted[e])
+    line, place, gen, storage, rules = tables
+    kind, index, value = commands
+    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p = seen
+    line_pad, place_pad = np.zeros(len(line), LINE_PAD), np.zeros(len(place), PLACE_PAD)
+    sub_pad = np.zeros(cooldown_sub.shape[1], SUB_PAD)
+    for e in range(first.shape[0]):
+        _judge_zones(
+            line, place, gen, storage, rules, kind, index, value, first[e], last[e],
+            topo[e], cooldown_line[e], cooldown_sub[e], target[e], modified[e], actual[e], scheduled_p[e],
+            line_pad, place_pad, sub_pad, reason[e], line_impacted[e], sub_impacted[e],
+        )  # fmt: skip
 
 
-@njit(cache=True)
-def _judge_table(tables, commands, start, zone, seen, n_sub, allowed):  # pragma: no cover
-    asked = blank(len(tables.line), len(tables.place), n_sub)
-    nowhere = np.zeros(0, dtype=np.bool_)
+@rule
+def _judge_zones(  # pragma: no cover
+    line, place, gen, storage, rules, kind, index, value, first, last,
+    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p,
+    line_pad, place_pad, sub_pad, reason, line_impacted, sub_impacted,
+):  # fmt: skip
+    for z in range(len(first)):
+        begin, end = first[z], last[z]
+        if begin == end:
+            continue
+        reason[z] = judge(
+            line, place, gen, storage, rules, kind, index, value, begin, end, z,
+            topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p, line_pad, place_pad, sub_pad,
+        )  # fmt: skip
+        if reason[z] == 0:
+            note_impact(place, kind, index, begin, end, line_pad, sub_pad, line_impacted, sub_impacted)
+        wipe(place, kind, index, begin, end, line_pad, place_pad, sub_pad)
+
+
+@kernel
+def _judge_table(tables, commands, start, zone, seen, allowed):  # pragma: no cover
+    line, place, gen, storage, rules = tables
+    kind, index, value = commands
+    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p = seen
+    line_pad, place_pad = np.zeros(len(line), LINE_PAD), np.zeros(len(place), PLACE_PAD)
+    sub_pad = np.zeros(cooldown_sub.shape[1], SUB_PAD)
     for e in range(allowed.shape[0]):
-        for a in range(len(zone)):
-            verdict = judge(tables, commands, start[a], start[a + 1], zone[a], e, seen, asked)
-            allowed[e, a] = verdict == 0
-            wipe(tables, commands, start[a], start[a + 1], asked, False, nowhere, nowhere)
+        _judge_actions(
+            line, place, gen, storage, rules, kind, index, value, start, zone,
+            topo[e], cooldown_line[e], cooldown_sub[e], target[e], modified[e], actual[e], scheduled_p[e],
+            line_pad, place_pad, sub_pad, allowed[e],
+        )  # fmt: skip
 
 
-@njit(cache=True)
+@rule
+def _judge_actions(  # pragma: no cover
+    line, place, gen, storage, rules, kind, index, value, start, zone,
+    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p, line_pad, place_pad, sub_pad, allowed,
+):  # fmt: skip
+    for a in range(len(zone)):
+        begin, end = start[a], start[a + 1]
+        verdict = judge(
+            line, place, gen, storage, rules, kind, index, value, begin, end, zone[a],
+            topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p, line_pad, place_pad, sub_pad,
+        )  # fmt: skip
+        allowed[a] = verdict == 0
+        wipe(place, kind, index, begin, end, line_pad, place_pad, sub_pad)
+
+
+@kernel
 def _judge_attack(tables, duration, topo_vect, remaining, cooldown, budget):  # pragma: no cover
     """Attacks in force (remaining steps, this one included), and whether a new one was refused."""
     rules = tables.rules[0]
@@ -161,7 +201,7 @@ def _judge_attack(tables, duration, topo_vect, remaining, cooldown, budget):  # 
     return attacked, refused
 
 
-@njit(cache=True)
+@kernel
 def _tick(  # pragma: no cover
     tables, attacked, line_impacted, sub_impacted, tripped, rho, maintenance, maintenance_left, hazard, counters, attack
 ):

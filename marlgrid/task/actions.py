@@ -17,7 +17,6 @@ from numba import njit
 
 from marlgrid.model.system import System
 from marlgrid.simulation.action import NO_COMMANDS, Action, Commands, concatenate, joint
-from marlgrid.simulation.rules import legal
 from marlgrid.simulation.state import State
 from marlgrid.task.commands import in_words, make_action
 from marlgrid.task.menu import Component, Menu, Table, padded, table
@@ -88,7 +87,7 @@ class DiscreteActions:
 
     def masks(self, state: State) -> list[Mask]:
         offset = self.table.offset
-        allowed = legal(self.system, state, self.table.commands, self.table.start, self.table.zone).view(np.int8)
+        allowed = self.table.mask(self.system, state)
         return [allowed[:, offset[zone] : offset[zone + 1]] for zone in range(len(offset) - 1)]
 
     def describe(self, zone: int, element: Any) -> str:
@@ -148,7 +147,7 @@ class MultiDiscreteActions:
         return joint_of(self, choices)
 
     def masks(self, state: State) -> list[Mask]:
-        allowed = legal(self.system, state, self.table.commands, self.table.start, self.table.zone).view(np.int8)
+        allowed = self.table.mask(self.system, state)
         return [tuple(allowed[:, begin:end] for begin, end in pairwise(starts)) for starts in self._starts]
 
     def describe(self, zone: int, element: Any) -> str:

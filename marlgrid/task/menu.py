@@ -10,6 +10,9 @@ import numpy as np
 
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Commands, Kind, concatenate
+from marlgrid.simulation.judge import Footprints, footprints
+from marlgrid.simulation.rules import legal
+from marlgrid.simulation.state import State
 from marlgrid.task.busbars import configurations
 
 KINDS = ("line", "bus", "redispatch", "curtail", "storage")
@@ -135,6 +138,14 @@ class Table(NamedTuple):
     """(n_action,) int32 whose action it is."""
     offset: np.ndarray
     """(n_zone + 1,) int64 the actions of zone z are ``offset[z]`` to ``offset[z + 1]``."""
+    footprints: Footprints
+    """The same actions, grouped for the judge: a grid has many configurations per substation and few substations."""
+
+    def mask(self, system: System, state: State) -> np.ndarray:
+        """(n_env, n_action) int8: what the rules would accept of the zone whose action it is."""
+        judged = self.footprints
+        allowed = legal(system, state, judged.commands, judged.start, judged.zone)
+        return allowed.view(np.int8).take(judged.group, axis=1)
 
     def entry(self, action: int) -> Commands:
         """The commands of one action."""
@@ -146,11 +157,13 @@ def table(actions: Sequence[Sequence[Commands]]) -> Table:
     """The table of ``actions[zone]``."""
     flat = [commands for zone in actions for commands in zone]
     sizes = [len(zone) for zone in actions]
+    zone = np.repeat(np.arange(len(actions)), sizes).astype(np.int32)
     return Table(
         commands=concatenate(flat),
         start=np.concatenate([[0], np.cumsum([len(commands.kind) for commands in flat])]).astype(np.int32),
-        zone=np.repeat(np.arange(len(actions)), sizes).astype(np.int32),
+        zone=zone,
         offset=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        footprints=footprints(flat, zone),
     )
 
 
