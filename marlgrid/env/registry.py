@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pettingzoo import AECEnv
 from pettingzoo.utils import parallel_to_aec, wrappers
 
+from marlgrid.env.first_run import announce_compilation
 from marlgrid.env.masks import MaskPlace
 from marlgrid.env.options import ActionSpec, ObservationSpec, actions_from, observation_from
 from marlgrid.env.parallel import GridParallelEnv
@@ -51,7 +52,7 @@ def make_task(
     parameters: Parameters | Mapping[str, Any] | None = None,
     attack: AttackRules | Mapping[str, Any] | None = None,
     difficulty: str = "default",
-    power_flow: str | PowerFlow = "lightsim",
+    power_flow: str | PowerFlow = "newton",
     n_busbar: int = 2,
     split: str = "train",
 ) -> Task:
@@ -77,13 +78,14 @@ def make_task(
         parameters: ``Parameters``, or a dict of changes to the case's.
         attack: ``AttackRules``, or a dict of changes to the case's.
         difficulty: ``"easy"``, ``"default"``, ``"hard"``, or a level of the Grid2Op folder.
-        power_flow: ``"lightsim"``, ``"newton"``, ``"pandapower"``, ``"dc"``, or an object with ``solve``.
+        power_flow: ``"newton"`` (compiled, the default), ``"lightsim"``, ``"pandapower"``, ``"dc"``, or an object with ``solve``.
         n_busbar: busbars per substation.
         split: the scenarios that episodes are drawn from: ``"train"``, ``"validation"``, ``"test"``.
 
     Raises:
         ValueError, TypeError, KeyError, FileNotFoundError: what was given, what is allowed.
     """
+    announce_compilation()
     system, series = load_case(
         case,
         zones=zones,

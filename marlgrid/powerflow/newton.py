@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.grid import Grid
 from marlgrid.powerflow.base import Flow, PowerFlowInput, plain_input
 from marlgrid.powerflow.buses import BusLayout
@@ -44,10 +44,11 @@ class NewtonPowerFlow:
         """See ``PowerFlow.solve``; ``start`` is (n_env, n_bus) complex per unit, zeros for a cold start."""
         inputs = plain_input(inputs)
         layout, model = self._layout, self._model
+        regulates = model.constants.gen_regulates
         buses = layout.buses(inputs.topo_vect, inputs.shunt_bus)
         slots = self._store.find(buses, rows)
         v_set = np.empty(inputs.gen_v.shape)
-        set_points(buses, layout.gen.start, inputs.gen_v, self._vn_kv, self.grid.slack_gen, model.gen_regulates, v_set)
+        set_points(buses, layout.gen.start, inputs.gen_v, self._vn_kv, self.grid.slack_gen, regulates, v_set)
         voltage, warm = np.empty(start.shape, dtype=complex), np.empty(len(start), dtype=bool)
         first_guess(buses, layout.slack, start, layout.n_sub, voltage, warm)
         converged = np.zeros(len(start), dtype=bool)
@@ -57,8 +58,8 @@ class NewtonPowerFlow:
             buses,
             (layout.gen.start, layout.load.start, layout.storage.start, layout.slack),
             (inputs.gen_p, v_set, inputs.load_p, inputs.load_q, inputs.storage_p),
-            model.gen_regulates,
-            model.gen_q_mvar,
+            regulates,
+            model.constants.gen_q_mvar,
             self.grid.sn_mva,
             warm,
             voltage,
@@ -68,7 +69,7 @@ class NewtonPowerFlow:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@njit(cache=True, nogil=True)
+@kernel
 def _solve(  # pragma: no cover
     networks, slots, buses, columns, injections, regulates, gen_q, sn_mva, warm, voltage, converged
 ):
@@ -92,7 +93,7 @@ def _solve(  # pragma: no cover
             converged[e] = _newton(network, slack_bus, wanted, held, voltage[e])
 
 
-@njit(cache=True)
+@kernel
 def _network(networks, slot):  # pragma: no cover
     """Views of one network's parts."""
     n, n_block, n_update, n_link, i, y = networks.header[slot]
@@ -106,7 +107,7 @@ def _network(networks, slot):  # pragma: no cover
     return bus, first, column, update, links, diagonal, upper, lower, admittances[2 * n_block : 2 * n_block + n_link]
 
 
-@njit(cache=True)
+@rule
 def _specify(e, bus, columns, injections, regulates, gen_q, sn_mva, wanted, held):  # pragma: no cover
     """Per bus: injected power in per unit, and the voltage held by generators (0 where none is)."""
     first_gen, first_load, first_storage, _ = columns
@@ -133,7 +134,7 @@ def _specify(e, bus, columns, injections, regulates, gen_q, sn_mva, wanted, held
         wanted[b] /= sn_mva
 
 
-@njit(cache=True)
+@rule
 def _hold(network, slack_bus, held, voltage):  # pragma: no cover
     """Sets the magnitudes that generators hold, and the slack's angle to zero."""
     voltage[slack_bus] = held[slack_bus]
@@ -142,7 +143,7 @@ def _hold(network, slack_bus, held, voltage):  # pragma: no cover
             voltage[b] *= held[b] / abs(voltage[b])
 
 
-@njit(cache=True)
+@kernel
 def _newton(network, slack_bus, wanted, held, voltage):  # pragma: no cover
     """Iterates until no mismatch exceeds the tolerance; False if it does not come to that."""
     bus, first, column, update, links, diagonal, upper, lower, link_y = network
@@ -175,7 +176,7 @@ def _newton(network, slack_bus, wanted, held, voltage):  # pragma: no cover
     return False
 
 
-@njit(cache=True)
+@rule
 def _inject(v, slack_v, first, column, links, diagonal, upper, lower, link_y, injected):  # pragma: no cover
     """S = V conj(Y V) at each position."""
     for k in range(len(v)):
@@ -190,7 +191,7 @@ def _inject(v, slack_v, first, column, links, diagonal, upper, lower, link_y, in
         injected[k] = v[k] * np.conj(injected[k])
 
 
-@njit(cache=True)
+@rule
 def _jacobian(v, injected, bus, held, first, column, diagonal, upper, lower, pivot, above, below):  # pragma: no cover
     """Blocks (dP/dangle, dP/dstep, dQ/dangle, dQ/dstep); a held voltage has the equation step = 0 instead of Q."""
     for k in range(len(v)):
@@ -207,7 +208,7 @@ def _jacobian(v, injected, bus, held, first, column, diagonal, upper, lower, piv
             _coupling(v[j] * np.conj(lower[i] * v[k]), held[bus[j]] > 0, held[bus[k]] > 0, below[i])
 
 
-@njit(cache=True)
+@rule
 def _coupling(a, row_held, column_held, block):  # pragma: no cover
     block[0] = a.imag
     block[1] = 0.0 if column_held else a.real
@@ -215,7 +216,7 @@ def _coupling(a, row_held, column_held, block):  # pragma: no cover
     block[3] = 0.0 if row_held or column_held else a.imag
 
 
-@njit(cache=True)
+@rule
 def _eliminate_and_solve(first, column, update, pivot, above, below, x):  # pragma: no cover
     """Block LU without pivoting between blocks, and both substitutions, in place."""
     n = len(pivot)
@@ -244,7 +245,7 @@ def _eliminate_and_solve(first, column, update, pivot, above, below, x):  # prag
         x[k, 1] = pivot[k, 2] * p + pivot[k, 3] * q
 
 
-@njit(cache=True)
+@rule
 def _invert(a):  # pragma: no cover
     scale = 1.0 / (a[0] * a[3] - a[1] * a[2])
     a[0], a[3] = a[3] * scale, a[0] * scale
@@ -252,7 +253,7 @@ def _invert(a):  # pragma: no cover
     a[2] *= -scale
 
 
-@njit(cache=True)
+@rule
 def _multiply(a, b):  # pragma: no cover
     """Puts the product of two 2 x 2 blocks in the place of the first."""
     first, second = a[0], a[2]
@@ -260,7 +261,7 @@ def _multiply(a, b):  # pragma: no cover
     a[2], a[3] = second * b[0] + a[3] * b[2], second * b[1] + a[3] * b[3]
 
 
-@njit(cache=True)
+@rule
 def _subtract(a, b, out):  # pragma: no cover
     """Takes the product of two 2 x 2 blocks off a third."""
     out[0] -= a[0] * b[0] + a[1] * b[2]
@@ -269,7 +270,7 @@ def _subtract(a, b, out):  # pragma: no cover
     out[3] -= a[2] * b[1] + a[3] * b[3]
 
 
-@njit(cache=True)
+@kernel
 def _linear_guess(network, slack_bus, wanted, held, voltage):  # pragma: no cover
     """Angles of the linear (DC) power flow, magnitudes held or 1: where a cold start begins."""
     bus, first, column, update, links, _, upper, _, link_y = network
