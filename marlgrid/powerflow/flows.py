@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -29,14 +30,14 @@ def branch_admittances(grid: Grid) -> np.ndarray:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class FlowModel:
-    """The constants of one grid that flows depend on."""
+class FlowConstants(NamedTuple):
+    """What flows depend on besides voltages and injections, as compiled kernels take it."""
 
-    layout: BusLayout
     sn_mva: float
-    bus_vn_kv: np.ndarray
+    vn_kv: np.ndarray
+    """(n_bus,)"""
     admittances: np.ndarray
+    """(4, n_line) complex, see ``branch_admittances``."""
     gen_slack: np.ndarray
     gen_regulates: np.ndarray
     gen_q_mvar: np.ndarray
@@ -44,13 +45,20 @@ class FlowModel:
     shunt_s: np.ndarray
     """(n_shunt,) complex MVA drawn at nominal voltage."""
 
+
+@dataclass(frozen=True, eq=False)
+class FlowModel:
+    """The flows of one grid."""
+
+    layout: BusLayout
+    constants: FlowConstants
+
     @classmethod
     def of(cls, grid: Grid, layout: BusLayout) -> FlowModel:
         q_range = np.zeros(grid.n_gen) if grid.gen_q_range_mvar is None else grid.gen_q_range_mvar
-        return cls(
-            layout=layout,
+        constants = FlowConstants(
             sn_mva=float(grid.sn_mva),
-            bus_vn_kv=np.tile(np.asarray(grid.sub_vn_kv, dtype=float), grid.n_busbar),
+            vn_kv=np.tile(np.asarray(grid.sub_vn_kv, dtype=float), grid.n_busbar),
             admittances=branch_admittances(grid),
             gen_slack=np.asarray(grid.gen_slack, dtype=bool),
             gen_regulates=np.asarray(grid.gen_regulates_voltage, dtype=bool),
@@ -58,6 +66,15 @@ class FlowModel:
             gen_q_range=np.asarray(q_range, dtype=float),
             shunt_s=np.asarray(grid.shunt_p_mw + 1j * grid.shunt_q_mvar, dtype=complex),
         )
+        return cls(layout, constants)
+
+    @property
+    def admittances(self) -> np.ndarray:
+        return self.constants.admittances
+
+    @property
+    def shunt_s(self) -> np.ndarray:
+        return self.constants.shunt_s
 
     def flow(self, inputs: PowerFlowInput, buses: np.ndarray, voltage: np.ndarray, converged: np.ndarray) -> Flow:
         """The flow of the converged rows; clears ``voltage`` on dead buses and in the other rows.
@@ -69,60 +86,23 @@ class FlowModel:
         sizes = [part.stop - part.start for part in (layout.gen, layout.load, layout.storage, layout.shunt)]
         line: np.ndarray = np.zeros((10, n_env, layout.line_or.stop))
         gen, load, storage, shunt = (np.zeros((4, n_env, size)) for size in sizes)
-        _flows(
-            buses,
-            voltage,
-            converged,
-            inputs.gen_p,
-            inputs.load_p,
-            inputs.load_q,
-            inputs.storage_p,
-            self.sn_mva,
-            self.bus_vn_kv,
-            self.admittances,
-            self.gen_slack,
-            self.gen_regulates,
-            self.gen_q_mvar,
-            self.gen_q_range,
-            self.shunt_s,
-            line,
-            gen,
-            load,
-            storage,
-            shunt,
-        )
+        given = inputs.gen_p, inputs.load_p, inputs.load_q, inputs.storage_p
+        _flows(buses, voltage, converged, given, self.constants, (line, gen, load, storage, shunt))
         return Flow._make((converged, *line, *gen, *load, storage[0], *storage[2:], *shunt[:3], voltage))
 
 
 @njit(cache=True)
-def _flows(
-    buses,
-    voltage,
-    converged,
-    gen_p,
-    load_p,
-    load_q,
-    storage_p,
-    sn_mva,
-    vn_kv,
-    admittances,
-    gen_slack,
-    gen_regulates,
-    gen_q_mvar,
-    gen_q_range,
-    shunt_s,
-    line,
-    gen,
-    load,
-    storage,
-    shunt,
-):
+def _flows(buses, voltage, converged, given, constants, out):
+    gen_p, load_p, load_q, storage_p = given
+    line, gen, load, storage, shunt = out
+    vn_kv = constants.vn_kv
     n_bus, n_line = len(vn_kv), line.shape[2]
     first_load = 2 * n_line + gen.shape[2]
     first_storage = first_load + load.shape[2]
     first_shunt = first_storage + storage.shape[2]
     v_kv, theta = np.empty(n_bus), np.empty(n_bus)
     needed = np.empty(n_bus, dtype=np.complex128)  # MVA that the generators of each bus must supply
+    no_q = np.zeros(storage.shape[2])
     for env in range(len(converged)):
         if not converged[env]:
             voltage[env] = 0.0
@@ -130,24 +110,11 @@ def _flows(
         bus = buses[env]
         _polar(bus, voltage[env], vn_kv, v_kv, theta)
         needed[:] = 0.0
-        _line_flows(bus, voltage[env], admittances, sn_mva, v_kv, theta, needed, line[:, env])
+        _line_flows(bus, voltage[env], constants, v_kv, theta, needed, line[:, env])
         _withdrawals(bus[first_load:], load_p[env], load_q[env], v_kv, theta, needed, load[:, env])
-        _withdrawals(
-            bus[first_storage:], storage_p[env], np.zeros(storage.shape[2]), v_kv, theta, needed, storage[:, env]
-        )
-        _shunt_flows(bus[first_shunt:], shunt_s, vn_kv, v_kv, needed, shunt[:, env])
-        _generation(
-            bus[2 * n_line :],
-            gen_p[env],
-            gen_slack,
-            gen_regulates,
-            gen_q_mvar,
-            gen_q_range,
-            v_kv,
-            theta,
-            needed,
-            gen[:, env],
-        )
+        _withdrawals(bus[first_storage:], storage_p[env], no_q, v_kv, theta, needed, storage[:, env])
+        _shunt_flows(bus[first_shunt:], constants, v_kv, needed, shunt[:, env])
+        _generation(bus[2 * n_line :], gen_p[env], constants, v_kv, theta, needed, gen[:, env])
 
 
 @njit(cache=True)
@@ -164,8 +131,8 @@ def _polar(bus, voltage, vn_kv, v_kv, theta):
 
 
 @njit(cache=True)
-def _line_flows(bus, voltage, admittances, sn_mva, v_kv, theta, needed, line):
-    n_line = line.shape[1]
+def _line_flows(bus, voltage, constants, v_kv, theta, needed, line):
+    n_line, sn_mva, admittances = line.shape[1], constants.sn_mva, constants.admittances
     for i in range(n_line):
         f, t = bus[i], bus[n_line + i]
         if f < 0:
@@ -190,18 +157,19 @@ def _withdrawals(bus, p, q, v_kv, theta, needed, out):
 
 
 @njit(cache=True)
-def _shunt_flows(bus, shunt_s, vn_kv, v_kv, needed, out):
+def _shunt_flows(bus, constants, v_kv, needed, out):
     for i in range(out.shape[1]):
         b = bus[i]
         if b >= 0:
-            s = shunt_s[i] * (v_kv[b] / vn_kv[b]) ** 2
+            s = constants.shunt_s[i] * (v_kv[b] / constants.vn_kv[b]) ** 2
             out[0, i], out[1, i], out[2, i] = s.real, s.imag, v_kv[b]
             needed[b] += s
 
 
 @njit(cache=True)
-def _generation(bus, p, slack, regulates, q_mvar, q_range, v_kv, theta, needed, out):
-    n_gen = out.shape[1]
+def _generation(bus, p, constants, v_kv, theta, needed, out):
+    n_gen, slack, regulates = out.shape[1], constants.gen_slack, constants.gen_regulates
+    q_mvar, q_range = constants.gen_q_mvar, constants.gen_q_range
     total = np.zeros(len(needed))
     count = np.zeros(len(needed))
     for i in range(n_gen):
