@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pettingzoo import AECEnv
 from pettingzoo.utils import parallel_to_aec, wrappers
@@ -28,8 +28,9 @@ from marlgrid.task.opponent import Opponent, opponent_from
 from marlgrid.task.reward import RewardFn, reward_from
 from marlgrid.task.task import Task
 
-if TYPE_CHECKING:
-    from pandapower import pandapowerNet
+
+CaseSpec = str | Path | tuple[System, TimeSeries] | Any
+"""Any: a pandapower network, a type that is not imported just to be named."""
 
 
 def cases() -> tuple[str, ...]:
@@ -38,7 +39,7 @@ def cases() -> tuple[str, ...]:
 
 
 def make_task(
-    case: str | Path | pandapowerNet | tuple[System, TimeSeries] = "case14",
+    case: CaseSpec = "case14",
     *,
     zones: ZoneSpec | None = None,
     tie_lines: str = "both",
@@ -114,7 +115,7 @@ def make_task(
 
 
 def parallel_env(
-    case: str | Path | pandapowerNet | tuple[System, TimeSeries] | Task = "case14",
+    case: CaseSpec | Task = "case14",
     *,
     mask: MaskPlace = "info",
     render_mode: str | None = None,
@@ -159,7 +160,7 @@ def env(*args: Any, **kwargs: Any) -> AECEnv[str, Any, Any]:
 
 
 def vector_env(
-    case: str | Path | pandapowerNet | tuple[System, TimeSeries] | Task = "case14",
+    case: CaseSpec | Task = "case14",
     *,
     n_envs: int = 16,
     mask: MaskPlace = "info",
