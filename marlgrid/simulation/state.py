@@ -30,6 +30,10 @@ class Outcome(IntEnum):
     """No setting of the generators within limits and ramps balances what storage and curtailment ask."""
 
 
+# Plain numbers: comparing an array with a member of an enum costs NumPy four times as long.
+_RUNNING, _TIME_LIMIT = int(Outcome.RUNNING), int(Outcome.TIME_LIMIT)
+
+
 class Topology(NamedTuple):
     """Writer: ``topology`` (``switch`` for what is asked, ``settle`` for what the protections tripped)."""
 
@@ -128,7 +132,12 @@ class State(NamedTuple):
     @property
     def running(self) -> np.ndarray:
         """(n_env,) bool."""
-        return self.outcome == Outcome.RUNNING
+        return self.outcome == _RUNNING
+
+    @property
+    def lost(self) -> np.ndarray:
+        """(n_env,) bool: a game over, not a reached time limit."""
+        return self.outcome > _TIME_LIMIT
 
 
 Record = TypeVar("Record")

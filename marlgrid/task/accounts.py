@@ -10,7 +10,7 @@ from numba import njit
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import Outcome, State
+from marlgrid.simulation.state import State
 
 ZONE_KEYS = (
     "illegal",
@@ -54,7 +54,7 @@ def account(
     """(n_zone, n_key, n_env) float64 by ``ZONE_KEYS``, and the totals with this step. Ended rows cost nothing."""
     unserved = np.zeros(ruling.reason.shape)
     if _any_newly_lost(before.outcome, after.outcome):
-        for env in np.flatnonzero(before.running & (after.outcome > Outcome.TIME_LIMIT)):
+        for env in np.flatnonzero(before.running & after.lost):
             unserved[env] = unserved_mwh(system, series, after.scenario[env], after.t[env], after.t_end[env])
     return _figures(system, before.outcome, after, ruling.reason, unserved, totals, counted=True)
 

@@ -13,7 +13,7 @@ from numba import njit
 from marlgrid import seeding
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
-from marlgrid.simulation.state import Outcome, State
+from marlgrid.simulation.state import State
 from marlgrid.task.commands import place_names
 from marlgrid.task.sensors import CLOCK_NAMES, PROXIMITY_STEPS, READINGS, Sensor, sensors
 
@@ -137,7 +137,7 @@ class VectorObservation:
         if self._sigma is None:
             return features
         noise = self._sigma * seeding.normal(state.seed, state.t, STREAM_NOISE, features.shape[1])
-        alive = (state.outcome <= Outcome.TIME_LIMIT)[:, None]
+        alive = ~state.lost[:, None]
         bound = LIMIT if self.normalise else np.inf
         return np.clip(features + np.where(alive, noise, 0.0), -bound, bound).astype(np.float32)
 

@@ -70,7 +70,7 @@ class Observation:
     @property
     def over(self) -> bool:
         """True after a game over (not after a reached time limit)."""
-        return self.outcome > Outcome.TIME_LIMIT
+        return bool(self.state.lost[0])
 
     @property
     def current_step(self) -> int:

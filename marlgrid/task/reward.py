@@ -19,7 +19,7 @@ from numba import njit
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action
 from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import Outcome, State
+from marlgrid.simulation.state import State
 
 RewardFn = Callable[[System, State, Action, Ruling, State], np.ndarray]
 SCOPES = ("team", "zone")
@@ -42,7 +42,7 @@ class SurvivalReward(_Scoped):
     blackout: float = -10.0
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        return _spread(np.where(_lost(after), self.blackout, self.step)[:, None], system)
+        return _spread(np.where(after.lost, self.blackout, self.step)[:, None], system)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LinesCapacityReward(_Scoped):
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         groups = _groups(system, self.scope)
         values = _spare_capacity(after.rho, after.topology.topo_vect, groups.line_pos, groups.line, groups.n)
-        return np.where(_lost(after)[:, None] | ~ruling.accepted, 0.0, _spread(values, system))
+        return np.where(after.lost[:, None] | ~ruling.accepted, 0.0, _spread(values, system))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class EconomicReward(_Scoped):
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         groups, grid = _groups(system, self.scope), system.grid
         values = _saved(after.flow.gen_p, grid.gen_cost_per_mw, grid.gen_pmax, groups.gen, groups.n)
-        return np.where(_lost(after)[:, None] | ~ruling.accepted, 0.0, _spread(values, system))
+        return np.where(after.lost[:, None] | ~ruling.accepted, 0.0, _spread(values, system))
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class RedispReward(_Scoped):
             system.delta_time / 60.0,
         )
         values = np.where(ruling.accepted, _spread(values, system), 0.0)
-        failed = _lost(after)[:, None] | (~after.running[:, None] & ~ruling.accepted)
+        failed = after.lost[:, None] | (~after.running[:, None] & ~ruling.accepted)
         return np.where(failed, self.at_worst, values)
 
 
@@ -217,11 +217,6 @@ def _groups(system: System, scope: str) -> _Groups:
 
 def _short(name: str) -> str:
     return name.lower().replace("_", "").removesuffix("reward")
-
-
-def _lost(state: State) -> np.ndarray:
-    """(n_env,) bool: a game over."""
-    return state.outcome > Outcome.TIME_LIMIT
 
 
 def _spread(values: np.ndarray, system: System) -> np.ndarray:

@@ -21,7 +21,7 @@ from marlgrid.powerflow.base import PowerFlow
 from marlgrid.simulation import step as simulation
 from marlgrid.simulation.action import Action, Attack, Commands, no_attack
 from marlgrid.simulation.rules import Ruling, attack_allowed
-from marlgrid.simulation.state import Outcome, State
+from marlgrid.simulation.state import State
 from marlgrid.task.accounts import Totals, account, glance, infos, zero_totals
 from marlgrid.task.actions import AttackActions, Mask, ZoneActions
 from marlgrid.task.commands import make_action
@@ -209,8 +209,8 @@ class Task:
             observations={agent: seen[agent] for agent in self.agents},
             masks=self.action_masks(state) if self.masks else {},
             rewards=rewards,
-            terminated=state.outcome > Outcome.TIME_LIMIT,
-            truncated=state.outcome == Outcome.TIME_LIMIT,
+            terminated=state.lost,
+            truncated=~(state.running | state.lost),
             infos=infos(self.zones, figures, attack_refused, state, OPPONENT if self.opponent_agent else None),
         )
 
