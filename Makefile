@@ -43,6 +43,8 @@ clean: ## remove .venv and caches
 
 # Not every system python can bootstrap pip into a venv; then the system's pip does it.
 $(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'constraints.txt needs Python 3.11 or newer:' \
+		'give another one, such as make PYTHON=python3.12'; exit 1; }
 	@test -x $(BIN)/python || echo 'creating $(VENV): takes a few minutes the first time'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV) && $(PYTHON) -m venv --without-pip $(VENV) \
 		&& $(PYTHON) -m pip --python $(BIN)/python install -q pip; }

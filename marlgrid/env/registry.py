@@ -28,7 +28,6 @@ from marlgrid.task.opponent import Opponent, opponent_from
 from marlgrid.task.reward import RewardFn, reward_from
 from marlgrid.task.task import Task
 
-
 CaseSpec = str | Path | tuple[System, TimeSeries] | Any
 """Any: a pandapower network, a type that is not imported just to be named."""
 
@@ -79,7 +78,8 @@ def make_task(
         parameters: ``Parameters``, or a dict of changes to the case's.
         attack: ``AttackRules``, or a dict of changes to the case's.
         difficulty: ``"easy"``, ``"default"``, ``"hard"``, or a level of the Grid2Op folder.
-        power_flow: ``"newton"`` (compiled, the default), ``"lightsim"``, ``"pandapower"``, ``"dc"``, or an object with ``solve``.
+        power_flow: ``"newton"`` (compiled, the default), ``"lightsim"``, ``"pandapower"``, ``"dc"``, or an object with
+            ``solve``.
         n_busbar: busbars per substation.
         split: the scenarios that episodes are drawn from: ``"train"``, ``"validation"``, ``"test"``.
 
