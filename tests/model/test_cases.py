@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pandapower
 import pandapower.networks
@@ -11,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from marlgrid.model.datasets import builtin
 from marlgrid.model.datasets.case import load_case
+from marlgrid.model.datasets.pandapower_net import grid_from_pandapower
 from marlgrid.model.generator import GeneratedSeries
 from marlgrid.model.parameters import AttackRules, Parameters
 
@@ -36,6 +39,26 @@ def test_our_voltage_levels_leave_the_flows_as_pandapower_has_them(name):
     for table, column in (("res_line", "p_from_mw"), ("res_line", "q_to_mvar"), ("res_trafo", "q_hv_mvar")):
         assert ours[table][column].to_numpy() == pytest.approx(theirs[table][column].to_numpy(), abs=1e-6)
     assert ours.bus.vn_kv.tolist() == levels
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_stored_network_is_what_pandapower_and_the_tables_give(cases, name):
+    stored = cases[name].system.grid
+    fresh = grid_from_pandapower(builtin.builtin_network(name), name=name)
+    from_tables = {
+        *("thermal_limit", "sub_xy", "source", "gen_type", "gen_pmin", "gen_pmax", "gen_cost_per_mw", "storage_type"),
+        *("gen_max_ramp_up", "gen_max_ramp_down", "gen_min_uptime", "gen_min_downtime", "gen_startup_cost"),
+        *("gen_shutdown_cost", "storage_emax", "storage_emin", "storage_max_p_prod", "storage_max_p_absorb"),
+        *("storage_marginal_cost", "storage_loss", "storage_charging_efficiency", "storage_discharging_efficiency"),
+    }
+    for field in fields(stored):
+        mine, theirs = getattr(stored, field.name), getattr(fresh, field.name)
+        assert type(mine) is type(theirs), field.name
+        if field.name not in from_tables and isinstance(mine, np.ndarray):
+            assert mine.dtype == theirs.dtype, field.name
+            assert mine == pytest.approx(theirs, rel=1e-9, abs=1e-12), field.name
+        elif field.name not in from_tables:
+            assert mine == theirs, field.name
 
 
 def test_the_ends_of_a_line_keep_one_level():
@@ -193,6 +216,7 @@ def test_a_pair_passes_through_and_takes_changes(cases):
         ("case14", {"attack": {"lines": ["nowhere"]}}, ValueError, r"\['nowhere'\]"),
         ("case14", {"attack": {"rage": 3}}, ValueError, r"unknown attack rule\(s\) \['rage'\]"),
         ("case14", {"zones": [[0]]}, ValueError, "in no zone"),
+        ("case14", {"n_busbar": 0}, ValueError, "n_busbar is 0, give a whole number"),
     ],
 )
 def test_a_wrong_case_is_refused_with_what_is_allowed(case, options, error, message):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,12 +67,38 @@ def builtin_case(name: str) -> BuiltinCase:
 
 
 def builtin_grid(name: str, n_busbar: int = 2) -> Grid:
-    """The grid of a built-in case with the thermal limits of the default difficulty."""
+    """The grid of a built-in case with the thermal limits of the default difficulty.
+
+    The network is read as ``store_network`` left it, which saves importing pandapower. Raises ValueError for an
+    unknown name or number of busbars.
+    """
+    if isinstance(n_busbar, bool) or n_busbar != int(n_busbar) or n_busbar < 1:
+        raise ValueError(f"n_busbar is {n_busbar!r}, give a whole number of at least 1")
+    case = builtin_case(name)
+    with np.load(DATA / name / "network.npz", allow_pickle=False) as stored:
+        parts = {field: _part(stored[field]) for field in stored.files}
+    return _completed(Grid(**parts | {"n_busbar": n_busbar}), case)
+
+
+def store_network(name: str) -> None:
+    """Converts the network of a built-in case and stores the result beside the tables: run it after changing them."""
     from marlgrid.model.datasets.pandapower_net import grid_from_pandapower
 
-    case = builtin_case(name)
-    grid = grid_from_pandapower(builtin_network(name), name=name, n_busbar=n_busbar)
-    return _completed(grid, case)
+    grid = grid_from_pandapower(builtin_network(name), name=name)
+    parts = {field.name: getattr(grid, field.name) for field in fields(grid)}
+    stored = {
+        key: np.array(part, dtype=str) if isinstance(part, tuple) else np.asarray(part)
+        for key, part in parts.items()
+        if part is not None
+    }
+    np.savez_compressed(DATA / name / "network.npz", **stored)
+
+
+def _part(stored: np.ndarray) -> Any:
+    """A field of ``Grid`` out of the array that a file holds."""
+    if stored.ndim == 0:
+        return stored.item()
+    return tuple(stored.tolist()) if stored.dtype.kind == "U" else stored
 
 
 def builtin_network(name: str) -> pandapowerNet:
@@ -150,8 +176,8 @@ def _completed(grid: Grid, case: BuiltinCase) -> Grid:
         gen_pmax=gen("pmax_mw"),
         gen_max_ramp_up=gen("ramp_up_mw"),
         gen_max_ramp_down=gen("ramp_down_mw"),
-        gen_min_uptime=gen("min_uptime", int),
-        gen_min_downtime=gen("min_downtime", int),
+        gen_min_uptime=gen("min_uptime", np.int32),
+        gen_min_downtime=gen("min_downtime", np.int32),
         gen_cost_per_mw=gen("cost_per_mw"),
         gen_startup_cost=gen("startup_cost"),
         gen_shutdown_cost=gen("shutdown_cost"),
@@ -171,3 +197,8 @@ def _read(path: Path) -> _Rows:
     """Rows of a table by name."""
     with path.open(encoding="utf-8", newline="") as file:
         return {row["name"]: row for row in csv.DictReader(file)}
+
+
+if __name__ == "__main__":
+    for _case in BUILTIN_CASES:
+        store_network(_case)
