@@ -91,7 +91,7 @@ def store_network(name: str) -> None:
         for key, part in parts.items()
         if part is not None
     }
-    np.savez_compressed(DATA / name / "network.npz", **stored)
+    np.savez_compressed(DATA / name / "network.npz", **stored)  # type: ignore[arg-type]
 
 
 def _part(stored: np.ndarray) -> Any:
