@@ -182,9 +182,7 @@ class AttackActions:
 
     def mask(self, allowed: np.ndarray) -> np.ndarray:
         """(n_env, n_action) int8 out of the lines (n_env, n_line) that may be attacked now."""
-        mask = np.ones((len(allowed), 1 + len(self.lines)), dtype=np.int8)
-        mask[:, 1:] = allowed[:, self.lines]
-        return mask
+        return _attack_mask(allowed, self.lines)
 
     def describe(self, element: Any) -> str:
         """The attack in words."""
@@ -237,6 +235,15 @@ def _id_matrix(choices: Choices) -> np.ndarray | None:
     except ValueError:
         return None
     return ids.astype(np.int64, copy=False) if ids.ndim == 2 and ids.dtype.kind in "iu" else None
+
+
+@njit(cache=True)
+def _attack_mask(allowed, lines):  # pragma: no cover
+    mask = np.ones((allowed.shape[0], 1 + len(lines)), np.int8)
+    for e in range(allowed.shape[0]):
+        for k in range(len(lines)):
+            mask[e, 1 + k] = allowed[e, lines[k]]
+    return mask
 
 
 @njit(cache=True)
