@@ -7,8 +7,8 @@ convex problem (one balance equation, bounds) is solved exactly, see ``_balance`
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections
 from marlgrid.simulation.action import Action, Kind
@@ -52,7 +52,7 @@ def asked(action: Action, ruling: Ruling) -> np.ndarray:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@njit(cache=True)
+@kernel
 def _schedule(tables, commands, first, last, accepted, gen_p, topo_vect, dispatch, outcome):  # pragma: no cover
     n_env, n_zone = first.shape
     for e in range(n_env):
@@ -81,7 +81,7 @@ def _schedule(tables, commands, first, last, accepted, gen_p, topo_vect, dispatc
                 outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
 
 
-@njit(cache=True)
+@rule
 def _ask(kind, i, value, e, dispatch):  # pragma: no cover
     """Notes one command. The first redispatch of a generator starts from its actual dispatch."""
     if kind == Kind.REDISPATCH and value != 0 and not np.isnan(value):
@@ -95,7 +95,7 @@ def _ask(kind, i, value, e, dispatch):  # pragma: no cover
         dispatch.storage_power_target[e, i] = value
 
 
-@njit(cache=True)
+@rule
 def _charge_storages(tables, e, dispatch):  # pragma: no cover
     """Power asked for, clipped to what the charge allows."""
     hours = tables.rules[0].hours_per_step
@@ -114,7 +114,7 @@ def _charge_storages(tables, e, dispatch):  # pragma: no cover
         dispatch.storage_charge[e, s] = charge
 
 
-@njit(cache=True)
+@rule
 def _lose_charge(tables, e, dispatch):  # pragma: no cover
     """Self-discharge, which the grid does not see and which may go below the lowest charge in use."""
     for s in range(len(tables.storage)):
@@ -122,7 +122,7 @@ def _lose_charge(tables, e, dispatch):  # pragma: no cover
         dispatch.storage_charge[e, s] = max(dispatch.storage_charge[e, s] - lost, 0.0)
 
 
-@njit(cache=True)
+@rule
 def _curtail(tables, e, gen_p, dispatch):  # pragma: no cover
     """Caps renewable generators at their limits."""
     dispatch.curtailed[e] = 0.0
@@ -141,14 +141,14 @@ def _curtail(tables, e, gen_p, dispatch):  # pragma: no cover
             dispatch.scheduled_p[e, g] = limit * gen.pmax
 
 
-@njit(cache=True)
+@rule
 def _room(tables, g, setpoint):  # pragma: no cover
     """How far a generator can move down and up in one step."""
     gen = tables.gen[g]
     return max(gen.pmin - setpoint, -gen.ramp_down), min(gen.pmax - setpoint, gen.ramp_up)
 
 
-@njit(cache=True)
+@rule
 def _limit(tables, e, rise, setpoint, storage_before, curtailed_before, dispatch):  # pragma: no cover
     """Scales curtailment and storage back to what the generators can follow.
 
@@ -182,7 +182,7 @@ def _limit(tables, e, rise, setpoint, storage_before, curtailed_before, dispatch
     _reduce_storage(tables, e, sign * excess * storage_part / parts, dispatch)
 
 
-@njit(cache=True)
+@rule
 def _reduce_curtailment(tables, e, amount, dispatch):  # pragma: no cover
     """Takes back ``amount`` MW of curtailment, pro rata; negative keeps more curtailed than asked (slow release)."""
     if amount == 0.0:
@@ -202,7 +202,7 @@ def _reduce_curtailment(tables, e, amount, dispatch):  # pragma: no cover
         dispatch.curtailment_limit_effective[e, g] = dispatch.scheduled_p[e, g] / tables.gen[g].pmax
 
 
-@njit(cache=True)
+@rule
 def _spare(gen, e, g, amount, dispatch):  # pragma: no cover
     """MW by which a renewable generator can serve ``_reduce_curtailment``."""
     if not gen.renewable:
@@ -212,7 +212,7 @@ def _spare(gen, e, g, amount, dispatch):  # pragma: no cover
     return dispatch.scheduled_p[e, g]
 
 
-@njit(cache=True)
+@rule
 def _reduce_storage(tables, e, amount, dispatch):  # pragma: no cover
     """Takes ``amount`` MW (signed) off the storages' power, pro rata of those that work in that direction."""
     if amount == 0.0:
@@ -234,7 +234,7 @@ def _reduce_storage(tables, e, amount, dispatch):  # pragma: no cover
         dispatch.storage_charge[e, s] -= taken * hours * (unit.charging if power > 0 else 1 / unit.discharging)
 
 
-@njit(cache=True)
+@kernel
 def _redispatch(tables, e, rise, setpoint, needed, dispatch):  # pragma: no cover
     """Moves ``dispatch.actual`` towards its target while the generators give ``needed`` MW more than before."""
     actual, target = dispatch.actual[e], dispatch.target[e]
@@ -257,7 +257,7 @@ def _redispatch(tables, e, rise, setpoint, needed, dispatch):  # pragma: no cove
     return feasible
 
 
-@njit(cache=True)
+@rule
 def _can_follow(tables, rise, setpoint, needed, taking_part):  # pragma: no cover
     down = up = 0.0
     moved = needed
@@ -270,7 +270,7 @@ def _can_follow(tables, rise, setpoint, needed, taking_part):  # pragma: no cove
     return down <= moved <= up
 
 
-@njit(cache=True)
+@kernel
 def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cover
     """Solves the redispatch exactly; x is the change of the actual dispatch.
 
@@ -310,7 +310,7 @@ def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cove
     return True
 
 
-@njit(cache=True)
+@rule
 def _fill(lo, hi, centre, slope, chosen, total, actual):  # pragma: no cover
     """Adds x = clip(centre + level * slope, lo, hi) of the chosen to ``actual``, at the level where x sums to total.
 

@@ -123,7 +123,9 @@ def wipe(place, kind, index, begin, end, line_pad, place_pad, sub_pad) -> None: 
 
 
 @rule
-def note_impact(place, kind, index, begin, end, line_pad, sub_pad, line_impacted, sub_impacted):  # pragma: no cover
+def note_impact(
+    place, kind, index, begin, end, line_pad, sub_pad, line_impacted, sub_impacted
+) -> None:  # pragma: no cover
     """Keeps what the notepad says was hit."""
     for c in range(begin, end):
         i = index[c]
@@ -166,7 +168,9 @@ def _may_switch(line, rules, i, zone):  # pragma: no cover
 
 
 @rule
-def _note(line, place, gen, storage, rules, kind, index, value, begin, end, zone, line_pad, place_pad):  # pragma: no cover
+def _note(
+    line, place, gen, storage, rules, kind, index, value, begin, end, zone, line_pad, place_pad
+):  # pragma: no cover
     """Spreads the commands out; refuses what is not the zone's or not a value at all."""
     verdict = Reason.ACCEPTED
     for c in range(begin, end):

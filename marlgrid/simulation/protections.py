@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from marlgrid.compiled import kernel
 from marlgrid.model.system import System
 from marlgrid.powerflow.base import Flow, PowerFlow, PowerFlowInput
 from marlgrid.simulation.state import Outcome, State
@@ -64,12 +64,12 @@ def _merge(flow: Flow, again: Flow, rows: np.ndarray) -> Flow:
 
 def _note_lost(system: System, state: State, topo_vect: np.ndarray, lost: np.ndarray) -> State:
     """Names the reason why rows have no solution."""
-    apart = islanded(system, topo_vect)
+    apart = islanded(system, state.topology._replace(topo_vect=topo_vect))
     reason = np.where(apart, np.int8(Outcome.ISLANDED), np.int8(Outcome.DIVERGED))
     return state._replace(outcome=np.where(lost, reason, state.outcome).astype(np.int8))
 
 
-@njit(cache=True)
+@kernel
 def _trip(tables, a_or, live, wave, topo_vect, engaged, counted, disc_lines):  # pragma: no cover
     """Opens the lines that trip in this wave; returns the rows in which any did."""
     rules = tables.rules[0]

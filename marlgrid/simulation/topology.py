@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections
+from marlgrid.powerflow.buses import BusLayout
 from marlgrid.simulation.action import Action, Kind
 from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import Outcome, State
+from marlgrid.simulation.state import Outcome, State, Topology
 
 
 def switch(system: System, state: State, action: Action, ruling: Ruling, injections: Injections) -> State:
@@ -46,47 +47,53 @@ def settle(system: System, state: State) -> State:
     return state._replace(topology=state.topology._replace(topo_vect=topo_vect, last_bus=last_bus))
 
 
-def islanded(system: System, topo_vect: np.ndarray) -> np.ndarray:
+def islanded(system: System, topology: Topology) -> np.ndarray:
     """(n_env,) bool: some busbar in use is not connected to the slack generator."""
-    return _islanded(
-        system.tables.line,
-        system.tables.place,
-        topo_vect,
-        system.grid.gen_pos_topo_vect[system.grid.slack_gen],
-        system.grid.n_sub,
-        system.grid.n_busbar,
-    )
+    layout = BusLayout.of(system.grid)
+    buses = layout.buses(topology.topo_vect, topology.shunt_bus)
+    return ~layout.connected(buses, np.ones(len(buses), dtype=bool))
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@njit(cache=True)
+@kernel
 def _switch(  # pragma: no cover
     tables, commands, first, last, accepted, attacked, maintenance, hazard, last_bus, topo_vect, outcome
 ):
-    n_env, n_zone = first.shape
-    n_line = len(tables.line)
-    wish = np.zeros(n_line, np.int8)  # of all zones: -1 off, +1 on
-    zone_wish = np.zeros(n_line, np.int8)
+    wish = np.zeros(len(tables.line), np.int8)
+    zone_wish = np.zeros(len(tables.line), np.int8)
     before = np.empty(topo_vect.shape[1], topo_vect.dtype)
-    for e in range(n_env):
+    for e in range(topo_vect.shape[0]):
         wish[:] = 0
         before[:] = topo_vect[e]
-        for z in range(n_zone):
-            if not accepted[e, z]:
-                continue
-            for c in range(first[e, z], last[e, z]):
-                _apply(tables, commands, c, before, last_bus[e], topo_vect[e], zone_wish)
-            for c in range(first[e, z], last[e, z]):
+        asked = (first[e], last[e], accepted[e])
+        forced = (attacked[e], maintenance[e], hazard[e])
+        lost = _switch_row(tables, commands, asked, forced, last_bus[e], topo_vect[e], before, wish, zone_wish)
+        if lost and outcome[e] == Outcome.RUNNING:
+            outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
+
+
+@rule
+def _switch_row(tables, commands, asked, forced, last_bus, topo_vect, before, wish, zone_wish):  # pragma: no cover
+    """One environment; ``wish`` is what all zones together want of each line, -1 off or +1 on. True if one is lost:
+    a load or generator on no busbar ends the episode, a line or a storage does not."""
+    first, last, accepted = asked
+    attacked, maintenance, hazard = forced
+    for z in range(len(first)):
+        if accepted[z]:
+            for c in range(first[z], last[z]):
+                _apply(tables, commands, c, before, last_bus, topo_vect, zone_wish)
+            for c in range(first[z], last[z]):
                 _add_wish(tables, commands, c, zone_wish, wish)
-        for l in range(n_line):
-            forced = attacked[e, l] > 0 or maintenance[e, l] == 0 or hazard[e, l] > 0
-            _connect(tables.line[l], forced, wish[l], before, last_bus[e], topo_vect[e])
-        for p in range(topo_vect.shape[1]):
-            if topo_vect[e, p] < 0 and before[p] > 0:
-                _note_lost_element(tables, p, outcome, e)
+    for l in range(len(wish)):
+        out = attacked[l] > 0 or maintenance[l] == 0 or hazard[l] > 0
+        _connect(tables.line, l, out, wish[l], before, last_bus, topo_vect)
+    for p in range(len(topo_vect)):
+        if topo_vect[p] < 0 and before[p] > 0 and tables.place[p].line < 0 and not _is_storage(tables, p):
+            return True
+    return False
 
 
-@njit(cache=True)
+@rule
 def _apply(tables, commands, c, before, last_bus, topo_vect, wish):  # pragma: no cover
     """Writes the busbar of one command, and what its zone wishes of the line's status so far.
 
@@ -115,7 +122,7 @@ def _apply(tables, commands, c, before, last_bus, topo_vect, wish):  # pragma: n
             topo_vect[i] = 3 - last_bus[i]
 
 
-@njit(cache=True)
+@rule
 def _add_wish(tables, commands, c, zone_wish, wish):  # pragma: no cover
     """Joins the zone's wish for a line into that of all zones: disconnection wins."""
     kind, i = commands.kind[c], commands.index[c]
@@ -129,32 +136,30 @@ def _add_wish(tables, commands, c, zone_wish, wish):  # pragma: no cover
     zone_wish[line] = 0
 
 
-@njit(cache=True)
-def _connect(ends, forced, wish, before, last_bus, topo_vect):  # pragma: no cover
+@rule
+def _connect(line, l, forced, wish, before, last_bus, topo_vect):  # pragma: no cover
     """Both ends of one line on a busbar, or none."""
-    connected = before[ends.or_pos] > 0
+    origin, extremity = line[l].or_pos, line[l].ex_pos
+    connected = before[origin] > 0
     if forced or wish < 0 or (not connected and wish == 0):
-        topo_vect[ends.or_pos] = -1
-        topo_vect[ends.ex_pos] = -1
+        topo_vect[origin] = -1
+        topo_vect[extremity] = -1
     elif not connected:
-        if topo_vect[ends.or_pos] < 0:
-            topo_vect[ends.or_pos] = last_bus[ends.or_pos]
-        if topo_vect[ends.ex_pos] < 0:
-            topo_vect[ends.ex_pos] = last_bus[ends.ex_pos]
+        if topo_vect[origin] < 0:
+            topo_vect[origin] = last_bus[origin]
+        if topo_vect[extremity] < 0:
+            topo_vect[extremity] = last_bus[extremity]
 
 
-@njit(cache=True)
-def _note_lost_element(tables, place, outcome, e):  # pragma: no cover
-    """A load or generator on no busbar ends the episode; a line or a storage does not."""
-    if tables.place[place].line >= 0 or outcome[e] != Outcome.RUNNING:
-        return
+@rule
+def _is_storage(tables, place):  # pragma: no cover
+    found = False
     for s in range(len(tables.storage)):
-        if tables.storage[s].pos == place:
-            return
-    outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
+        found = found or tables.storage[s].pos == place
+    return found
 
 
-@njit(cache=True)
+@kernel
 def _settle(lines, tripped, topo_vect, last_bus):  # pragma: no cover
     for e in range(topo_vect.shape[0]):
         for l in range(len(lines)):
@@ -164,31 +169,3 @@ def _settle(lines, tripped, topo_vect, last_bus):  # pragma: no cover
         for p in range(topo_vect.shape[1]):
             if topo_vect[e, p] > 0:
                 last_bus[e, p] = topo_vect[e, p]
-
-
-@njit(cache=True)
-def _islanded(lines, places, topo_vect, slack_pos, n_sub, n_busbar):  # pragma: no cover
-    n_env, n_place = topo_vect.shape
-    n_bus = n_sub * n_busbar
-    apart = np.zeros(n_env, np.bool_)
-    for e in range(n_env):
-        if topo_vect[e, slack_pos] < 0:
-            apart[e] = True
-            continue
-        reached = np.zeros(n_bus, np.bool_)
-        reached[places[slack_pos].sub + (topo_vect[e, slack_pos] - 1) * n_sub] = True
-        growing = True
-        while growing:
-            growing = False
-            for l in range(len(lines)):
-                if topo_vect[e, lines[l].or_pos] < 0:
-                    continue
-                a = lines[l].or_sub + (topo_vect[e, lines[l].or_pos] - 1) * n_sub
-                b = lines[l].ex_sub + (topo_vect[e, lines[l].ex_pos] - 1) * n_sub
-                if reached[a] != reached[b]:
-                    reached[a] = reached[b] = True
-                    growing = True
-        for p in range(n_place):
-            if topo_vect[e, p] > 0 and not reached[places[p].sub + (topo_vect[e, p] - 1) * n_sub]:
-                apart[e] = True
-    return apart

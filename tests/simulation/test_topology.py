@@ -75,16 +75,18 @@ def test_lost_load_or_generator_ends_the_episode(place):
     assert Outcome(after.outcome[0]) is Outcome.LOAD_OR_GEN_DISCONNECTED
 
 
-def test_islands():
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ([], False),
+        ([LOAD_0], True),
+        ([LINE_2_OR], False),  # a line end alone on a busbar hangs on its other end
+        ([LINE_2_OR, LINE_2_EX], True),  # both ends alone do not
+    ],
+)
+def test_islands(places, expected):
     system = small_system()
-    topo_vect = start(system).topology.topo_vect
-    assert not islanded(system, topo_vect)[0]
-    alone = topo_vect.copy()
-    alone[0, LOAD_0] = 2
-    assert islanded(system, alone)[0]
-    antenna = topo_vect.copy()  # one line end alone on a busbar hangs on its other end
-    antenna[0, LINE_2_OR] = 2
-    assert not islanded(system, antenna)[0]
-    floating = antenna.copy()  # both ends alone do not
-    floating[0, LINE_2_EX] = 2
-    assert islanded(system, floating)[0]
+    topology = start(system).topology
+    topo_vect = topology.topo_vect.copy()
+    topo_vect[0, places] = 2
+    assert islanded(system, topology._replace(topo_vect=topo_vect))[0] == expected
