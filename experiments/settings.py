@@ -45,7 +45,7 @@ class TrainSettings:
     envs_per_runner: int = setting(32, "episodes stepped side by side in each sampling process")
     runners: int = setting(2, "sampling processes")
 
-    validation_episodes: int = setting(16, "episodes of each evaluation during training")
+    validation_episodes: int = setting(32, "episodes of each evaluation during training")
     test_episodes: int = setting(50, "held-out episodes of the final table")
 
     @property

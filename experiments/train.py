@@ -176,7 +176,8 @@ class Validation:
         self.starts = Starts.of_split(self.task, "validation", settings.validation_episodes, settings.max_steps)
 
     def __call__(self, algo: Algorithm) -> dict[str, float]:
-        team = Learned({zone: policy_from_state(algo.get_module(zone).get_state()) for zone in self.task.zones})
+        state = algo.learner_group.get_state(components="learner/rl_module")["learner"]["rl_module"]
+        team = Learned({zone: policy_from_state(state[zone]) for zone in self.task.zones})
         survival = evaluate(self.task, team, self.starts).survival
         low, high = mean_interval(survival)
         return {"validation": float(survival.mean()), "validation_low": low, "validation_high": high}

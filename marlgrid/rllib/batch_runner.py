@@ -107,7 +107,7 @@ class BatchEnvRunner(MultiAgentEnvRunner):
         first = self.batch.agents[0]
         lost, late = steps.terminations[first], steps.truncations[first]
         ended = np.flatnonzero(lost | late)
-        for env in ended:
+        for env in ended.tolist():
             last = {agent: info["final_observation"][env] for agent, info in steps.infos.items()}
             self._fragment.end(env, TERMINATED if lost[env] else TRUNCATED, last)
             self._log({agent: {key: info[key][env] for key in info} for agent, info in steps.infos.items()}, env)
@@ -133,7 +133,7 @@ class BatchEnvRunner(MultiAgentEnvRunner):
         }
 
     # ------------------------------------------------------------------ figures
-    def _log(self, infos: dict[str, dict[str, Any]], env: np.integer) -> None:
+    def _log(self, infos: dict[str, dict[str, Any]], env: int) -> None:
         zones = {agent: info for agent, info in infos.items() if agent.startswith("zone_")}
         for name, value in {**team_totals(zones), EPISODE_RETURN_MEAN: self._returns[env]}.items():
             self.metrics.log_value(name, float(value), window=WINDOW)
