@@ -13,6 +13,12 @@ from marlgrid.task.menu import Menu
 from tests.task.tasks import case_task, masked_draw, rest, small_task
 
 
+def forked(state, n: int):
+    """One row per candidate of what ``enforce`` reads."""
+    read = ("t", "topology", "counters", "dispatch", "attack")
+    return state._replace(**{name: take(getattr(state, name), np.zeros(n, dtype=int)) for name in read})
+
+
 def accepted_alone(task, table, state) -> np.ndarray:
     """(n_action,) bool: the verdict of ``enforce`` on each entry of a table, played by its zone while others rest."""
     n = len(table.zone)
@@ -20,18 +26,20 @@ def accepted_alone(task, table, state) -> np.ndarray:
     last = first.copy()
     rows = np.arange(n)
     first[rows, table.zone], last[rows, table.zone] = table.start[:-1], table.start[1:]
-    forked = take(state, np.zeros(n, dtype=int))
-    ruling = enforce(task.system, forked, Action(table.commands, first, last), no_attack(n, task.system.grid.n_line))
+    ruling = enforce(
+        task.system, forked(state, n), Action(table.commands, first, last), no_attack(n, task.system.grid.n_line)
+    )
     return ruling.accepted[rows, table.zone]
 
 
 def attacks_accepted(task, state) -> np.ndarray:
     """(n_action,) bool: the verdict of ``enforce`` on each action of the opponent."""
     n = task.action_space("opponent_0").n
-    forked = take(state, np.zeros(n, dtype=int))
     attack = Attack(task.attack_actions.duration(np.arange(n)))
     nothing = np.zeros((n, task.system.n_zone), dtype=np.int32)
-    return ~enforce(task.system, forked, Action(task.actions.table.commands, nothing, nothing), attack).attack_refused
+    return ~enforce(
+        task.system, forked(state, n), Action(task.actions.table.commands, nothing, nothing), attack
+    ).attack_refused
 
 
 def walk(task, n_step: int, seed: int = 0):

@@ -8,6 +8,8 @@ import pytest
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.state import Outcome, take
 from marlgrid.task.accounts import OPPONENT_KEYS, ZONE_KEYS
+from marlgrid.task.actions import DiscreteActions, MultiDiscreteActions
+from marlgrid.task.continuous import BoxActions, DictActions
 from marlgrid.task.opponent import RandomOpponent, WeightedOpponent
 from marlgrid.task.reward import SurvivalReward
 from tests.simulation.small import GivenCurrents, StillSeries, small_system
@@ -247,3 +249,17 @@ def test_looking_adds_nothing_to_the_totals():
     looked = task.look(episode)
     assert looked.infos["zone_0"]["overload_total"] == stepped.infos["zone_0"]["overload_total"]
     assert looked.infos["zone_0"]["cost_overload"] == stepped.infos["zone_0"]["cost_overload"]
+
+
+@pytest.mark.parametrize("actions", [DiscreteActions, MultiDiscreteActions, BoxActions, DictActions])
+def test_every_action_space_plays(actions):
+    task = case_task("case14", actions, opponent=RandomOpponent())
+    episode, outputs = task.reset([1, 2])
+    for seed, agent in enumerate(task.agents):
+        task.action_space(agent).seed(seed)
+    for _ in range(3):
+        choices = {agent: [task.action_space(agent).sample() for _ in range(2)] for agent in task.agents}
+        episode, outputs = task.step(episode, choices)
+        assert set(outputs.masks) == (set(task.agents) if actions in (DiscreteActions, MultiDiscreteActions) else set())
+        assert all(np.isfinite(o).all() for o in outputs.observations.values())
+    assert (episode.state.t == episode.state.t_start + 3).all() or not episode.state.running.all()
