@@ -123,6 +123,19 @@ def _any_newly_lost(was, outcome):  # pragma: no cover
 
 
 @njit(cache=True)
+def _lines(e, rho, topo_vect, line_pos, line_or, line_ex, figures):  # pragma: no cover
+    """Overload, lines out and largest rho of each zone; a tie line counts in both of its zones."""
+    for l in range(rho.shape[1]):
+        for end in range(2):
+            z = line_or[l] if end == 0 else line_ex[l]
+            if end == 1 and line_or[l] == line_ex[l]:
+                continue
+            figures[z, 2, e] += max(0.0, rho[e, l] - 1.0)
+            figures[z, 3, e] += topo_vect[e, line_pos[l]] < 0
+            figures[z, 5, e] = max(figures[z, 5, e], rho[e, l])
+
+
+@njit(cache=True)
 def _account(  # pragma: no cover
     was,
     outcome,
@@ -146,14 +159,8 @@ def _account(  # pragma: no cover
     for e in range(n_env):
         running = was[e] == 0
         survived = t[e] - t_start[e] - (outcome[e] > 1)
-        for l in range(rho.shape[1]) if running else range(0):
-            for end in range(2):
-                z = line_or[l] if end == 0 else line_ex[l]
-                if end == 1 and line_or[l] == line_ex[l]:
-                    continue
-                figures[z, 2, e] += max(0.0, rho[e, l] - 1.0)
-                figures[z, 3, e] += topo_vect[e, line_pos[l]] < 0
-                figures[z, 5, e] = max(figures[z, 5, e], rho[e, l])
+        if running:
+            _lines(e, rho, topo_vect, line_pos, line_or, line_ex, figures)
         for z in range(n_zone):
             if running:
                 figures[z, 0, e] = reason[e, z] != 0
