@@ -29,9 +29,8 @@ test: $(READY) ## run the tests (slow ones: make test TESTS="-m slow")
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 lint: $(READY) ## style, formatting and types
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@status=0; for check in 'ruff check .' 'ruff format --check .' mypy; do \
+		echo "$$check"; $(BIN)/$$check || status=1; done; exit $$status
 
 format: $(READY) ## format the code and fix what can be fixed
 	$(BIN)/ruff check --fix .
