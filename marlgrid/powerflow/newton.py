@@ -18,9 +18,11 @@ from marlgrid.powerflow.flows import FlowModel
 from marlgrid.powerflow.network import NetworkStore
 from marlgrid.powerflow.setpoints import first_guess, set_points
 
-TOLERANCE = 1e-8
+TOLERANCE = 1e-10
 """Largest mismatch of a solution, per unit."""
 MAX_ITERATIONS = 10
+COLLAPSED = 0.5
+"""Per unit: no bus of a normal solution is below."""
 
 
 class NewtonPowerFlow:
@@ -86,7 +88,9 @@ def _solve(  # pragma: no cover
             guess = voltage[e].copy()
             _hold(network, slack_bus, held, voltage[e])
             converged[e] = _newton(network, slack_bus, wanted, held, voltage[e])
-            if not converged[e]:
+            # a warm start may find collapsed voltages where a normal solution exists: it is not trusted then
+            if not converged[e] or _lowest(network, voltage[e]) < COLLAPSED:
+                converged[e] = False
                 voltage[e] = guess
         if not converged[e]:
             _linear_guess(network, slack_bus, wanted, held, voltage[e])
@@ -174,6 +178,15 @@ def _newton(network, slack_bus, wanted, held, voltage):  # pragma: no cover
             angle = mismatch[k, 0]
             v[k] *= (1.0 + mismatch[k, 1]) * complex(np.cos(angle), np.sin(angle))
     return False
+
+
+@rule
+def _lowest(network, voltage):  # pragma: no cover
+    """Smallest voltage of the buses in use."""
+    lowest = np.inf
+    for b in network[0]:
+        lowest = min(lowest, abs(voltage[b]))
+    return lowest
 
 
 @rule
@@ -292,4 +305,5 @@ def _linear_guess(network, slack_bus, wanted, held, voltage):  # pragma: no cove
     voltage[slack_bus] = held[slack_bus]
     for k in range(n):
         magnitude = held[bus[k]] if held[bus[k]] > 0 else 1.0
-        voltage[bus[k]] = magnitude * complex(np.cos(x[k, 0]), np.sin(x[k, 0]))
+        angle = x[k, 0] if np.isfinite(x[k, 0]) else 0.0  # lines without reactance may leave no linear solution
+        voltage[bus[k]] = magnitude * complex(np.cos(angle), np.sin(angle))

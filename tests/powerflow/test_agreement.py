@@ -17,6 +17,7 @@ from marlgrid.powerflow.base import PowerFlowInput
 from marlgrid.powerflow.buses import BusLayout
 from marlgrid.powerflow.dc import DCPowerFlow
 from marlgrid.powerflow.lightsim import LightSimPowerFlow
+from marlgrid.powerflow.newton import NewtonPowerFlow
 from marlgrid.powerflow.pandapower import PandapowerPowerFlow
 from tests.powerflow.states import (
     bus_sums,
@@ -30,14 +31,21 @@ from tests.powerflow.states import (
 
 CASES = ("case5", "case14", "case118")
 GRIDS = {name: grid_from_pandapower(getattr(pandapower.networks, name)(), name) for name in CASES}
-SOLVERS = {name: LightSimPowerFlow(grid) for name, grid in GRIDS.items()}
+AC_SOLVERS = (NewtonPowerFlow, LightSimPowerFlow)
+SOLVERS = {(kind, name): kind(grid) for name, grid in GRIDS.items() for kind in AC_SOLVERS}
 
 
 def check_against_pandapower(name: str, n_env: int, seed: int) -> None:
     grid = GRIDS[name]
     inputs = random_states(grid, n_env, seed)
-    ours = SOLVERS[name].solve(inputs, cold(grid, n_env), every_row(n_env))
     theirs = PandapowerPowerFlow(grid).solve(inputs, cold(grid, n_env), every_row(n_env))
+    for kind in AC_SOLVERS:
+        ours = SOLVERS[kind, name].solve(inputs, cold(grid, n_env), every_row(n_env))
+        check_agreement(grid, inputs, ours, theirs)
+
+
+def check_agreement(grid, inputs, ours, theirs) -> None:
+    n_env = len(ours.converged)
     np.testing.assert_array_equal(ours.converged, theirs.converged)
     assert 0.4 * n_env < ours.converged.sum() < n_env
     differences = largest_difference(grid, ours, theirs)
@@ -63,20 +71,22 @@ def test_thousand_random_states_agree_with_pandapower(name):
     check_against_pandapower(name, 1000, seed=12)
 
 
+@pytest.mark.parametrize("kind", AC_SOLVERS)
 @pytest.mark.parametrize("name", CASES)
 @given(seed=st.integers(0, 2**31 - 1))
-def test_kirchhoff_at_every_bus(name, seed):
+def test_kirchhoff_at_every_bus(name, kind, seed):
     grid, n_env = GRIDS[name], 4
     inputs = random_states(grid, n_env, seed)
-    flow = SOLVERS[name].solve(inputs, cold(grid, n_env), every_row(n_env))
+    flow = SOLVERS[kind, name].solve(inputs, cold(grid, n_env), every_row(n_env))
     assert largest_mismatch(grid, inputs, flow) < 1e-4
 
 
-def test_injections_reach_the_flow_as_given():
+@pytest.mark.parametrize("kind", AC_SOLVERS)
+def test_injections_reach_the_flow_as_given(kind):
     """To the last bit, though lightsim2grid takes single precision; only the slack's power is an answer."""
     grid = GRIDS["case14"]
     inputs = random_states(grid, 20, 5)
-    flow = SOLVERS["case14"].solve(inputs, cold(grid, 20), every_row(20))
+    flow = SOLVERS[kind, "case14"].solve(inputs, cold(grid, 20), every_row(20))
     on, other = flow.converged, ~grid.gen_slack
     assert on.sum() > 10
     np.testing.assert_array_equal(flow.load_p[on], inputs.load_p[on])
@@ -128,11 +138,10 @@ def our_inputs(grid, observation) -> PowerFlowInput:
 @pytest.mark.skipif(importlib.util.find_spec("grid2op") is None, reason="grid2op is not installed")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["l2rpn_case14_sandbox", "l2rpn_wcci_2020", "l2rpn_wcci_2022_dev"])
-@pytest.mark.parametrize("dc", [False, True])
-def test_agrees_with_grid2op_on_its_own_data(name, dc):
-    observation, grid = grid2op_observation(name, dc)
-    solver = DCPowerFlow(grid) if dc else LightSimPowerFlow(grid)
-    flow = solver.solve(our_inputs(grid, observation), cold(grid), every_row(1))
+@pytest.mark.parametrize("kind", [*AC_SOLVERS, DCPowerFlow])
+def test_agrees_with_grid2op_on_its_own_data(name, kind):
+    observation, grid = grid2op_observation(name, kind is DCPowerFlow)
+    flow = kind(grid).solve(our_inputs(grid, observation), cold(grid), every_row(1))
     assert flow.converged[0]
     for kind in ("sub", "line", "gen", "load", "storage"):
         assert list(getattr(grid, f"name_{kind}")) == list(getattr(observation, f"name_{kind}"))

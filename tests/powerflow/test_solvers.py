@@ -16,11 +16,12 @@ from marlgrid.powerflow.base import Flow
 from marlgrid.powerflow.buses import BusLayout
 from marlgrid.powerflow.dc import DCPowerFlow
 from marlgrid.powerflow.lightsim import LightSimPowerFlow
+from marlgrid.powerflow.newton import NewtonPowerFlow
 from marlgrid.powerflow.pandapower import PandapowerPowerFlow
 from tests.powerflow.hand import hand_grid
 from tests.powerflow.states import cold, every_row, largest_mismatch, operating_point, random_states, rows_of
 
-FAST = (LightSimPowerFlow, DCPowerFlow)
+FAST = (NewtonPowerFlow, LightSimPowerFlow, DCPowerFlow)
 ALL = (*FAST, PandapowerPowerFlow)
 
 
