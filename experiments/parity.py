@@ -2,9 +2,8 @@
 
 ``python -m experiments.parity --case l2rpn_case14_sandbox --steps 2000 --policy random``
 
-Grid2Op's attacks and outages are replayed here. Integers and booleans must be equal, flows, voltages and angles agree to
-1e-3 (they are single precision there), the dispatch to 0.05 MW. Deliberate differences are excluded by the named rules
-below, and counted. Needs grid2op and lightsim2grid.
+Grid2Op's attacks and outages are replayed here. Integers and booleans must be equal, flows, voltages and angles agree
+to 1e-3 (they are single precision there), the dispatch to 0.05 MW. Needs grid2op and lightsim2grid.
 """
 
 from __future__ import annotations
@@ -71,15 +70,13 @@ class Tally:
 
     steps: int = 0
     mismatches: list[str] = field(default_factory=list)
-    excluded: Counter = field(default_factory=Counter)
     reasons: Counter = field(default_factory=Counter)
     ends: Counter = field(default_factory=Counter)
     dispatch_gap_mw: float = 0.0
 
     def __str__(self) -> str:
-        excluded = ", ".join(f"{name}: {n}" for name, n in sorted(self.excluded.items())) or "none"
         return (
-            f"verdicts: {dict(self.reasons)}\nends: {dict(self.ends)}\nexcluded: {excluded}\n"
+            f"verdicts: {dict(self.reasons)}\nends: {dict(self.ends)}\n"
             f"largest dispatch gap: {self.dispatch_gap_mw:.3f} MW\n"
             f"steps={self.steps}, mismatches={len(self.mismatches)}"
         )

@@ -12,7 +12,9 @@ from marlgrid.simulation.action import NO_COMMANDS, Commands, Kind
 POLICIES = ("nothing", "random", "topology", "dispatch", "hostile")
 KINDS = {
     "nothing": {"nothing": 1.0},
-    "random": {"nothing": 0.4, "status": 0.1, "bus": 0.1, "change": 0.05, "redispatch": 0.2, "storage": 0.1, "curtail": 0.05},
+    "random": {
+        "nothing": 0.4, "status": 0.1, "bus": 0.1, "change": 0.05, "redispatch": 0.2, "storage": 0.1, "curtail": 0.05,
+    },
     "topology": {"nothing": 0.4, "status": 0.2, "toggle": 0.1, "bus": 0.2, "change": 0.1},
     "dispatch": {"nothing": 0.2, "redispatch": 0.4, "storage": 0.3, "curtail": 0.1},
     "hostile": {"status": 0.15, "toggle": 0.1, "bus": 0.2, "change": 0.15, "redispatch": 0.1, "contradiction": 0.3},
