@@ -61,15 +61,16 @@ def draw_blackout(
         return None
     team, opponent, number = found
     before, after, series, system = _replay(settings, team_of(settings, team), opponent, starts, number)
-    figure = Figure(figsize=(16, 5.4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(16, 5.6), dpi=100, layout="constrained")
     figure.suptitle(
         f"{settings.case}: the {team} team loses held-out episode {number} after {int(after.t[0] - after.t_start[0])} "
-        f"steps (opponent: {opponent}; outcome: {Outcome(int(after.outcome[0])).name})"
+        f"steps (opponent: {opponent}; outcome: {Outcome(int(after.outcome[0])).name})",
+        fontsize=13,
     )
     for place, (title, state) in enumerate((("just before", before), ("at the end", after))):
         axes = figure.add_subplot(1, 2, place + 1)
         axes.imshow(render_rgb(system, state, series))
-        axes.set_title(title)
+        axes.set_title(title, fontsize=11)
         axes.set_axis_off()
     return _save(figure, settings.folder / "blackout.png")
 

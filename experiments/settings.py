@@ -36,7 +36,7 @@ class TrainSettings:
     learning_rate: float = setting(1e-3, "of Adam")
     batch: int = setting(4000, "decisions per iteration")
     minibatch: int = setting(500, "decisions per gradient step")
-    epochs: int = setting(5, "passes over a batch")
+    epochs: int = setting(8, "passes over a batch")
     gamma: float = setting(0.98, "discount per decision")
     gae_lambda: float = setting(0.95, "of the advantage estimates")
     entropy: float = setting(0.003, "weight of the entropy bonus")

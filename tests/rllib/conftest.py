@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 
 class CountingEnv(ParallelEnv):
-    """Zones (and an opponent) whose legal actions change at random; ends lost at step ``lost_at``, else at ``limit``."""
+    """Agents whose legal actions change at random; ends lost at step ``lost_at``, else at the time ``limit``."""
 
     metadata = {"name": "counting_v0"}  # noqa: RUF012
     illegal_seen = 0

@@ -1,4 +1,4 @@
-"""RLlib trains with our modules: no illegal action, checkpoints that give the same policies, errors instead of hangs."""
+"""RLlib trains with our modules: no illegal action, checkpoints give the same policies, errors instead of hangs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def _ray():
     import logging
 
     import ray
+    import torch
 
+    torch.set_num_threads(1)
     with np.errstate(all="ignore"):
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         yield
@@ -58,6 +60,7 @@ def test_masked_training_never_plays_an_illegal_action(counting_env, multi, sett
     algo.stop()
 
 
+@pytest.mark.slow
 def test_training_improves_play(counting_env):
     """The best action is shown to the zones: guessing finds it in about half of the steps."""
     from marlgrid.rllib import ppo_config
@@ -77,7 +80,6 @@ def test_a_checkpoint_gives_the_same_policies(tmp_path, batched):
 
     from marlgrid.rllib import load_policies, ppo_config
 
-    scales = {"zone_0": (np.full(1, 0.1), np.full(1, 2.0))}
     from marlgrid.env.registry import parallel_env
 
     env = parallel_env(**GRID, mask="observation", opponent="random", seed=1)
@@ -141,7 +143,8 @@ def test_frozen_and_scripted_opponents_are_not_trained(tmp_path):
     for opponent in (path, scripted):
         algo = build(ppo_config(GRID, opponent=opponent, num_envs=2))
         result = run(algo, 1)
-        assert "opponent_0" not in result["learners"]
+        assert "policy_loss" in result["learners"]["zone_0"]
+        assert "policy_loss" not in result["learners"].get("opponent_0", {})
         assert result["env_runners"]["attacks_total"] > 0 or opponent is path
         algo.stop()
     assert sum(asked) > 0
