@@ -1,6 +1,7 @@
 """How kernels are compiled, in one place.
 
-Compiled code is kept on disk (next to the module, or in numba's own cache folder where that is not writable).
+Compiled code is kept on disk (next to the module, or in numba's own cache folder where that is not writable), and made
+anew when the file of the kernel changes. It includes the kernels that it calls, so these must stand in the same file.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import rule
+from marlgrid.compiled import kernel, rule
 from marlgrid.simulation.action import Commands, Kind, concatenate
 from marlgrid.simulation.state import State
 
@@ -104,17 +104,70 @@ def footprints(actions: list[Commands], zone: np.ndarray) -> Footprints:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-# Tuples of arrays are unpacked by the callers: taking a field in a loop costs more than the rule it serves.
+@kernel
+def judge_zones(tables, commands, first, last, seen, reason, line_impacted, sub_impacted) -> None:  # pragma: no cover
+    """Writes the verdict on each zone's commands, and what the accepted ones impact."""
+    pads = _blank_pads(tables, line_impacted.shape[1], sub_impacted.shape[1])
+    for e in range(first.shape[0]):
+        row = _row(seen, e)
+        _zones_of_row(tables, commands, first[e], last[e], row, pads, reason[e], line_impacted[e], sub_impacted[e])
+
+
+@kernel
+def judge_actions(tables, commands, start, zone, seen, allowed) -> None:  # pragma: no cover
+    """Writes which actions of a table would be accepted."""
+    pads = _blank_pads(tables, len(tables.line), seen.cooldown_sub.shape[1])
+    for e in range(allowed.shape[0]):
+        _actions_of_row(tables, commands, start, zone, _row(seen, e), pads, allowed[e])
+
+
+@kernel
+def _blank_pads(tables, n_line, n_sub):  # pragma: no cover
+    return np.zeros(n_line, LINE_PAD), np.zeros(len(tables.place), PLACE_PAD), np.zeros(n_sub, SUB_PAD)
+
+
+@kernel
+def _row(seen, e):  # pragma: no cover
+    """What the judge reads of one environment."""
+    return (
+        seen.topo_vect[e],
+        seen.cooldown_line[e],
+        seen.cooldown_sub[e],
+        seen.target[e],
+        seen.modified[e],
+        seen.actual[e],
+        seen.scheduled_p[e],
+    )
+
+
 @rule
-def wipe(place, kind, index, begin, end, line_pad, place_pad, sub_pad) -> None:  # pragma: no cover
+def _zones_of_row(tables, commands, first, last, row, pads, reason, line_impacted, sub_impacted):  # pragma: no cover
+    for z in range(len(first)):
+        if first[z] < last[z]:
+            reason[z] = _judge(tables, commands, first[z], last[z], z, row, pads)
+            if reason[z] == 0:
+                _note_impact(tables, commands, first[z], last[z], pads, line_impacted, sub_impacted)
+            _wipe(tables, commands, first[z], last[z], pads)
+
+
+@rule
+def _actions_of_row(tables, commands, start, zone, row, pads, allowed):  # pragma: no cover
+    for a in range(len(zone)):
+        allowed[a] = _judge(tables, commands, start[a], start[a + 1], zone[a], row, pads) == 0
+        _wipe(tables, commands, start[a], start[a + 1], pads)
+
+
+@rule
+def _wipe(tables, commands, begin, end, pads):  # pragma: no cover
     """Blanks the notepad."""
+    place, (line_pad, place_pad, sub_pad) = tables.place, pads
     for c in range(begin, end):
-        i = index[c]
-        if kind[c] <= Kind.CHANGE_LINE_STATUS:
+        i = commands.index[c]
+        if commands.kind[c] <= Kind.CHANGE_LINE_STATUS:
             line_pad[i].set = 0
             line_pad[i].change = False
             line_pad[i].hit = False
-        elif kind[c] <= Kind.CHANGE_BUS:
+        elif commands.kind[c] <= Kind.CHANGE_BUS:
             place_pad[i].set = 0
             place_pad[i].change = False
             sub_pad[place[i].sub].hit = False
@@ -123,27 +176,27 @@ def wipe(place, kind, index, begin, end, line_pad, place_pad, sub_pad) -> None: 
 
 
 @rule
-def note_impact(
-    place, kind, index, begin, end, line_pad, sub_pad, line_impacted, sub_impacted
-) -> None:  # pragma: no cover
+def _note_impact(tables, commands, begin, end, pads, line_impacted, sub_impacted):  # pragma: no cover
     """Keeps what the notepad says was hit."""
+    place, (line_pad, _, sub_pad) = tables.place, pads
     for c in range(begin, end):
-        i = index[c]
-        if kind[c] > Kind.CHANGE_BUS:
+        kind, i = commands.kind[c], commands.index[c]
+        if kind > Kind.CHANGE_BUS:
             continue
-        line = i if kind[c] <= Kind.CHANGE_LINE_STATUS else place[i].line
+        line = i if kind <= Kind.CHANGE_LINE_STATUS else place[i].line
         if line >= 0 and line_pad[line].hit:
             line_impacted[line] = True
-        if kind[c] >= Kind.SET_BUS and sub_pad[place[i].sub].hit:
+        if kind >= Kind.SET_BUS and sub_pad[place[i].sub].hit:
             sub_impacted[place[i].sub] = True
 
 
 @rule
-def judge(  # pragma: no cover
-    line, place, gen, storage, rules, kind, index, value, begin, end, zone,
-    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p, line_pad, place_pad, sub_pad,
-) -> int:  # fmt: skip
+def _judge(tables, commands, begin, end, zone, row, pads):  # pragma: no cover
     """The ``Reason`` for one zone's commands ``begin`` to ``end`` on one row of the state; fills the notepad."""
+    line, place, gen, storage, rules = tables
+    kind, index, value = commands
+    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p = row
+    line_pad, place_pad, sub_pad = pads
     verdict = _note(line, place, gen, storage, rules, kind, index, value, begin, end, zone, line_pad, place_pad)
     if verdict == 0:
         verdict = _contradictions(line, place, kind, index, begin, end, line_pad, place_pad)

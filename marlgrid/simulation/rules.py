@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import kernel
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action, Attack, Commands
-from marlgrid.simulation.judge import LINE_PAD, PLACE_PAD, SUB_PAD, Reason, judge, note_impact, seen_by_judge, wipe
+from marlgrid.simulation.judge import Reason, judge_actions, judge_zones, seen_by_judge
 from marlgrid.simulation.state import AttackState, Counters, State
 
 
@@ -40,7 +40,7 @@ def enforce(system: System, state: State, action: Action, attack: Attack) -> Rul
     reason = np.zeros((n_env, n_zone), dtype=np.int8)
     line_impacted = np.zeros((n_env, system.grid.n_line), dtype=np.bool_)
     sub_impacted = np.zeros((n_env, system.grid.n_sub), dtype=np.bool_)
-    _judge_all(
+    judge_zones(
         system.tables,
         action.commands,
         action.first,
@@ -64,7 +64,7 @@ def enforce(system: System, state: State, action: Action, attack: Attack) -> Rul
 def legal(system: System, state: State, commands: Commands, start: np.ndarray, zone: np.ndarray) -> np.ndarray:
     """(n_env, n_action) bool: would ``enforce`` accept commands ``start[a]`` to ``start[a + 1]`` from ``zone[a]``?"""
     allowed = np.empty((state.n_env, len(zone)), dtype=np.bool_)
-    _judge_table(system.tables, commands, start, zone, seen_by_judge(state), allowed)
+    judge_actions(system.tables, commands, start, zone, seen_by_judge(state), allowed)
     return allowed
 
 
@@ -108,70 +108,6 @@ def tick(system: System, state: State, ruling: Ruling) -> State:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
-def _judge_all(tables, commands, first, last, seen, reason, line_impacted, sub_impacted):  # pragma: no cover
-    line, place, gen, storage, rules = tables
-    kind, index, value = commands
-    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p = seen
-    line_pad, place_pad = np.zeros(len(line), LINE_PAD), np.zeros(len(place), PLACE_PAD)
-    sub_pad = np.zeros(cooldown_sub.shape[1], SUB_PAD)
-    for e in range(first.shape[0]):
-        _judge_zones(
-            line, place, gen, storage, rules, kind, index, value, first[e], last[e],
-            topo[e], cooldown_line[e], cooldown_sub[e], target[e], modified[e], actual[e], scheduled_p[e],
-            line_pad, place_pad, sub_pad, reason[e], line_impacted[e], sub_impacted[e],
-        )  # fmt: skip
-
-
-@rule
-def _judge_zones(  # pragma: no cover
-    line, place, gen, storage, rules, kind, index, value, first, last,
-    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p,
-    line_pad, place_pad, sub_pad, reason, line_impacted, sub_impacted,
-):  # fmt: skip
-    for z in range(len(first)):
-        begin, end = first[z], last[z]
-        if begin == end:
-            continue
-        reason[z] = judge(
-            line, place, gen, storage, rules, kind, index, value, begin, end, z,
-            topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p, line_pad, place_pad, sub_pad,
-        )  # fmt: skip
-        if reason[z] == 0:
-            note_impact(place, kind, index, begin, end, line_pad, sub_pad, line_impacted, sub_impacted)
-        wipe(place, kind, index, begin, end, line_pad, place_pad, sub_pad)
-
-
-@kernel
-def _judge_table(tables, commands, start, zone, seen, allowed):  # pragma: no cover
-    line, place, gen, storage, rules = tables
-    kind, index, value = commands
-    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p = seen
-    line_pad, place_pad = np.zeros(len(line), LINE_PAD), np.zeros(len(place), PLACE_PAD)
-    sub_pad = np.zeros(cooldown_sub.shape[1], SUB_PAD)
-    for e in range(allowed.shape[0]):
-        _judge_actions(
-            line, place, gen, storage, rules, kind, index, value, start, zone,
-            topo[e], cooldown_line[e], cooldown_sub[e], target[e], modified[e], actual[e], scheduled_p[e],
-            line_pad, place_pad, sub_pad, allowed[e],
-        )  # fmt: skip
-
-
-@rule
-def _judge_actions(  # pragma: no cover
-    line, place, gen, storage, rules, kind, index, value, start, zone,
-    topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p, line_pad, place_pad, sub_pad, allowed,
-):  # fmt: skip
-    for a in range(len(zone)):
-        begin, end = start[a], start[a + 1]
-        verdict = judge(
-            line, place, gen, storage, rules, kind, index, value, begin, end, zone[a],
-            topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p, line_pad, place_pad, sub_pad,
-        )  # fmt: skip
-        allowed[a] = verdict == 0
-        wipe(place, kind, index, begin, end, line_pad, place_pad, sub_pad)
-
-
 @kernel
 def _judge_attack(tables, duration, topo_vect, remaining, cooldown, budget):  # pragma: no cover
     """Attacks in force (remaining steps, this one included), and whether a new one was refused."""
