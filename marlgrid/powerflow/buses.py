@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
 
+from marlgrid.compiled import kernel
 from marlgrid.model.grid import Grid
 
 
@@ -68,7 +68,7 @@ class BusLayout:
         return _connected(buses, rows, self.line_or.stop, self.slack, self.n_bus)
 
 
-@njit(cache=True)
+@kernel
 def _locate(topo_vect, shunt_bus, position, sub, n_sub, n_line, table):
     n_placed = len(position)
     for env in range(table.shape[0]):
@@ -84,7 +84,7 @@ def _locate(topo_vect, shunt_bus, position, sub, n_sub, n_line, table):
                 table[env, n_line + line] = -1
 
 
-@njit(cache=True)
+@kernel
 def _root(parent, bus):
     while parent[bus] != bus:
         parent[bus] = parent[parent[bus]]
@@ -92,7 +92,7 @@ def _root(parent, bus):
     return bus
 
 
-@njit(cache=True)
+@kernel
 def _connected(buses, rows, n_line, slack, n_bus):
     n_env, n_column = buses.shape
     verdict = np.zeros(n_env, dtype=np.bool_)

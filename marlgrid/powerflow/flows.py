@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.grid import Grid
 from marlgrid.powerflow.base import Flow, PowerFlowInput
 from marlgrid.powerflow.buses import BusLayout
@@ -91,7 +91,7 @@ class FlowModel:
         return Flow._make((converged, *line, *gen, *load, storage[0], *storage[2:], *shunt[:3], voltage))
 
 
-@njit(cache=True)
+@kernel
 def _flows(buses, voltage, converged, given, constants, out):
     gen_p, load_p, load_q, storage_p = given
     line, gen, load, storage, shunt = out
@@ -117,7 +117,7 @@ def _flows(buses, voltage, converged, given, constants, out):
         _generation(bus[2 * n_line :], gen_p[env], constants, v_kv, theta, needed, gen[:, env])
 
 
-@njit(cache=True)
+@rule
 def _polar(bus, voltage, vn_kv, v_kv, theta):
     """Magnitude and angle of the buses in use; the others are dead."""
     v_kv[:] = 0.0
@@ -130,7 +130,7 @@ def _polar(bus, voltage, vn_kv, v_kv, theta):
             voltage[b] = 0.0
 
 
-@njit(cache=True)
+@rule
 def _line_flows(bus, voltage, constants, v_kv, theta, needed, line):
     n_line, sn_mva, admittances = line.shape[1], constants.sn_mva, constants.admittances
     for i in range(n_line):
@@ -147,7 +147,7 @@ def _line_flows(bus, voltage, constants, v_kv, theta, needed, line):
         line[8, i] = 1000.0 * abs(s_ex) / (np.sqrt(3.0) * v_kv[t])
 
 
-@njit(cache=True)
+@rule
 def _withdrawals(bus, p, q, v_kv, theta, needed, out):
     for i in range(out.shape[1]):
         b = bus[i]
@@ -156,7 +156,7 @@ def _withdrawals(bus, p, q, v_kv, theta, needed, out):
             needed[b] += p[i] + 1j * q[i]
 
 
-@njit(cache=True)
+@rule
 def _shunt_flows(bus, constants, v_kv, needed, out):
     for i in range(out.shape[1]):
         b = bus[i]
@@ -166,7 +166,7 @@ def _shunt_flows(bus, constants, v_kv, needed, out):
             needed[b] += s
 
 
-@njit(cache=True)
+@kernel
 def _generation(bus, p, constants, v_kv, theta, needed, out):
     n_gen, slack, regulates = out.shape[1], constants.gen_slack, constants.gen_regulates
     q_mvar, q_range = constants.gen_q_mvar, constants.gen_q_range

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from marlgrid.compiled import kernel
 from marlgrid.powerflow.buses import BusLayout
 
 CAPACITY_BYTES = 32_000_000
@@ -87,7 +87,7 @@ def _with_room(array: np.ndarray, needed: int) -> np.ndarray:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@njit(cache=True)
+@kernel
 def _analyse(bus, n_line, first_shunt, slack, n_bus, branch_y, shunt_y):  # pragma: no cover
     slack_bus = bus[slack]
     number, buses = _number(bus, slack_bus, n_bus)
@@ -112,7 +112,7 @@ def _analyse(bus, n_line, first_shunt, slack, n_bus, branch_y, shunt_y):  # prag
     return counts, ints, np.concatenate((diagonal, upper, lower, link_y))
 
 
-@njit(cache=True)
+@kernel
 def _number(bus, slack_bus, n_bus):  # pragma: no cover
     """Numbers of the buses in use besides the slack's, -1 for the others; and those buses."""
     number = np.full(n_bus, -1, np.int32)
@@ -129,7 +129,7 @@ def _number(bus, slack_bus, n_bus):  # pragma: no cover
     return number, buses[:n]
 
 
-@njit(cache=True)
+@kernel
 def _eliminate(linked):  # pragma: no cover
     """Order of least degree, and the pattern with fill-in.
 
@@ -182,7 +182,7 @@ def _eliminate(linked):  # pragma: no cover
     return order, first, column, update
 
 
-@njit(cache=True)
+@kernel
 def _block(first, column, a, b):  # pragma: no cover
     """Number of the block of positions a < b."""
     for i in range(first[a], first[a + 1]):
@@ -191,7 +191,7 @@ def _block(first, column, a, b):  # pragma: no cover
     return -1
 
 
-@njit(cache=True)
+@kernel
 def _admittances(bus, n_line, first_shunt, slack_bus, position, first, column, branch_y, shunt_y):  # pragma: no cover
     """The admittance matrix on the pattern; links to the slack bus stand apart."""
     n = len(first) - 1

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from marlgrid.compiled import kernel
 
 
-@njit(cache=True)
+@kernel
 def set_points(buses, first, gen_v, vn_kv, slack, regulates, out) -> None:
     """One voltage per bus: that of the slack generator, else of the first that regulates it."""
     n_env, n_gen = gen_v.shape
@@ -27,7 +28,7 @@ def set_points(buses, first, gen_v, vn_kv, slack, regulates, out) -> None:
             out[env, i] = gen_v[env, leader] / vn_kv[leader]
 
 
-@njit(cache=True)
+@kernel
 def first_guess(buses, slack, start, n_sub, guess, warm) -> None:
     """A previous solution, turned so that the slack's angle is zero; a busbar new in use takes its sibling's."""
     n_env, n_bus = start.shape
