@@ -40,6 +40,8 @@ from marlgrid.rllib.policies import policy_from_state
 
 REPORT_SHARE = 0.3
 """Part of the time that the comparison and the pictures need."""
+LEAST_SHARE = 0.5
+"""Part of the time that is left to training at least, however long the start took (a first run compiles kernels)."""
 CHECK_SECONDS = 20.0
 """Between two checkpoints, each with an evaluation."""
 COLUMNS = (
@@ -120,7 +122,8 @@ def train(settings: TrainSettings, deadline: float) -> None:
     algo = algorithm(settings)
     check = Validation(settings)
     log = LearningLog(settings.folder / "learning.csv", keep=settings.resume)
-    seconds = max(deadline - time.monotonic(), 1.0)
+    deadline = max(deadline, time.monotonic() + LEAST_SHARE * 60.0 * settings.minutes)
+    seconds = deadline - time.monotonic()
     with stop, tqdm(total=settings.iterations or round(seconds), unit="it" if settings.iterations else "s") as bar:
         began = checked = time.monotonic()
         for iteration in range(1, sys.maxsize):
@@ -234,7 +237,6 @@ class StopRequest:
 
 def _start_ray() -> None:
     torch.set_num_threads(1)
-    np.seterr(all="ignore")
     # the sampling processes import this checkout, wherever the program was started from
     here = str(Path(__file__).resolve().parents[1])
     environment = {"PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])}

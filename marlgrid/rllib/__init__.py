@@ -12,6 +12,7 @@ from typing import Any
 _HOME = {
     "BatchEnvRunner": "batch_runner",
     "RLlibParallelEnv": "adapter",
+    "TeamSettings": "config",
     "appo_config": "config",
     "ppo_config": "config",
     "make_env": "registration",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,90 +28,104 @@ SHARED = "zones"
 POLICIES = ("independent", "shared")
 
 
+@dataclass(frozen=True)
+class TeamSettings:
+    """Who learns, and how: the keyword arguments of ``ppo_config`` and ``appo_config``."""
+
+    policies: str = "independent"
+    """``"independent"``, one per zone under the agent's name, or ``"shared"``, one called ``zones`` (zones of equal
+    spaces are needed: ``"pad": True`` in env_config makes them so)."""
+    opponent: str | Path | Callable | None = None
+    """``None`` leaves it to env_config; a name of a scripted attacker puts that one into the environment;
+    ``"learned"`` trains it beside the zones; a checkpoint folder freezes the one trained there; a function
+    (observation (n, n_observation), mask (n, n_action)) -> (n,) action ids plays it by a rule."""
+    central_critic: bool = False
+    """Critics also see ``env.state()``."""
+    hiddens: Sequence[int] = (64, 64)
+    """Sizes of the hidden layers of actor and critic."""
+    idle_probability: float = 0.0
+    """How likely the untrained zones do nothing; 0 leaves all legal actions equally likely."""
+    scales: Mapping[str, tuple] | None = None
+    """Policy id -> (mean, std) of its observations, by which they are standardised."""
+    num_envs: int = 8
+    """Environments stepped by each runner."""
+    batched: bool = False
+    """Samples with ``BatchEnvRunner``, much faster; not with a centralised critic."""
+
+    def __post_init__(self) -> None:
+        if self.policies not in POLICIES:
+            raise ValueError(f"policies is {self.policies!r}, choose from {POLICIES}")
+        if self.batched and self.central_critic:
+            raise ValueError("a centralised critic needs RLlib's own sampling: leave batched at False")
+
+    @property
+    def mapping(self) -> Callable[..., str]:
+        """Agent -> policy id, importable so that checkpoints can name it."""
+        return one_policy_each if self.policies == "independent" else one_policy_for_zones
+
+
 def ppo_config(env_config: Mapping | None = None, **settings: Any) -> PPOConfig:
     """PPO for the environment ``marlgrid.parallel_env(**env_config)``; build it with ``.build_algo()``.
 
     Args:
         env_config: arguments of the environment (and those of ``make_env``).
-        **settings: those of ``team_settings``: policies, opponent, central_critic, hiddens, idle_probability...
+        **settings: the fields of ``TeamSettings``: policies, opponent, central_critic, hiddens, idle_probability, ...
     """
-    return _team_config(_CheckedPPO(), MaskedModule, env_config, **settings)
+    team = TeamSettings(**settings)
+    return _team_config(_CheckedPPO(), CentralCriticModule if team.central_critic else MaskedModule, env_config, team)
 
 
 def appo_config(env_config: Mapping | None = None, **settings: Any) -> APPOConfig:
     """The same for asynchronous PPO; it has no centralised critic."""
-    if settings.get("central_critic"):
+    team = TeamSettings(**settings)
+    if team.central_critic:
         raise ValueError("central_critic is for ppo_config; APPO's module has the local critic only")
-    return _team_config(_CheckedAPPO(), MaskedAPPOModule, env_config, **settings)
+    return _team_config(_CheckedAPPO(), MaskedAPPOModule, env_config, team)
 
 
-def _team_config(
-    config: AlgorithmConfig,
-    module: type,
-    env_config: Mapping | None,
-    *,
-    policies: str = "independent",
-    opponent: str | Path | Callable | None = None,
-    central_critic: bool = False,
-    hiddens: Sequence[int] = (64, 64),
-    idle_probability: float = 0.0,
-    scales: Mapping[str, tuple] | None = None,
-    num_envs: int = 8,
-    batched: bool = False,
-) -> Any:
-    """Environment, modules and callbacks of a configuration.
-
-    Args:
-        config: the algorithm's defaults.
-        module: class of the trained modules.
-        env_config: see ``ppo_config``.
-        policies: ``"independent"``, one per zone under the agent's name, or ``"shared"``, one called ``zones`` (zones
-            of equal spaces are needed: ``pad=True`` in env_config makes them so).
-        opponent: ``None`` leaves it to env_config; a name of a scripted attacker puts that one into the environment;
-            ``"learned"`` trains it beside the zones; a checkpoint folder freezes the one trained there; a function
-            (observation (n, n_observation), mask (n, n_action)) -> (n,) action ids plays it by a rule.
-        central_critic: critics also see ``env.state()``.
-        hiddens: sizes of the hidden layers of actor and critic.
-        idle_probability: how likely the untrained agents do nothing; 0 leaves all legal actions equally likely.
-        scales: policy id -> (mean, std) of its observations, by which they are standardised.
-        num_envs: environments stepped by each runner.
-        batched: samples with ``BatchEnvRunner``, much faster; not with a centralised critic.
-    """
-    if policies not in POLICIES:
-        raise ValueError(f"policies is {policies!r}, choose from {POLICIES}")
-    env_config = {**(env_config or {}), "with_state": central_critic}
-    fixed = _fixed_opponent(opponent)
-    if opponent == "learned" or fixed is not None:
+def _team_config(config: AlgorithmConfig, module: type, env_config: Mapping | None, team: TeamSettings) -> Any:
+    """``config`` with environment, modules and callbacks; ``module`` is the class of what is trained."""
+    env_config = {**(env_config or {}), "with_state": team.central_critic}
+    fixed = _fixed_opponent(team.opponent)
+    if team.opponent == "learned" or fixed is not None:
         env_config["opponent"] = "agent"
-    elif opponent is not None:
-        env_config["opponent"] = opponent
+    elif team.opponent is not None:
+        env_config["opponent"] = team.opponent
     env = make_env(env_config)
-    mapping = one_policy_each if policies == "independent" else one_policy_for_zones
-    if policies == "shared":
+    if team.policies == "shared":
         _check_equal_spaces(env)
-    model = {"hiddens": tuple(hiddens), "idle_probability": idle_probability, "act_above": env.act_above}
-    specs = {}
-    for name in sorted({mapping(agent) for agent in env.possible_agents}):
-        own = {**model, "scale": (scales or {}).get(name)}
-        if name.startswith(OPPONENT):
-            own["idle_probability"] = 0.0  # only the zones have a reason to begin with doing nothing
-        specs[name] = RLModuleSpec(module_class=CentralCriticModule if central_critic else module, model_config=own)
-    trained = sorted(specs)
-    if fixed is not None:
-        trained = [name for name in trained if not name.startswith(OPPONENT)]
-        for name in specs.keys() - set(trained):
-            specs[name] = RLModuleSpec(module_class=ScriptedModule, model_config={"policy": fixed})
+    specs = _specs(env, module, team, fixed)
+    trained = [name for name, spec in specs.items() if spec.module_class is module]
     env.close()
-    if batched:
-        env_config["n_envs"] = num_envs
+    if team.batched:
+        env_config["n_envs"] = team.num_envs
         config.env_runners(env_runner_cls=BatchEnvRunner)
     return (
         config.environment(ENV_NAME, env_config=env_config)
-        .multi_agent(policies=sorted(specs), policy_mapping_fn=mapping, policies_to_train=trained)
+        .multi_agent(policies=sorted(specs), policy_mapping_fn=team.mapping, policies_to_train=trained)
         .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
-        .env_runners(num_env_runners=0, num_envs_per_env_runner=1 if batched else num_envs)
+        .env_runners(num_env_runners=0, num_envs_per_env_runner=1 if team.batched else team.num_envs)
         .callbacks(GridMetrics)
     )
+
+
+def _specs(env: RLlibParallelEnv, module: type, team: TeamSettings, fixed: Callable | None) -> dict[str, RLModuleSpec]:
+    """Policy id -> its network, or the fixed policy of an opponent."""
+    specs = {}
+    for name in sorted({team.mapping(agent) for agent in env.possible_agents}):
+        adversary = name.startswith(OPPONENT)
+        if adversary and fixed is not None:
+            specs[name] = RLModuleSpec(module_class=ScriptedModule, model_config={"policy": fixed})
+            continue
+        settings = {
+            "hiddens": tuple(team.hiddens),
+            # only the zones have a reason to begin with doing nothing
+            "idle_probability": 0.0 if adversary else team.idle_probability,
+            "act_above": env.act_above,
+            "scale": (team.scales or {}).get(name),
+        }
+        specs[name] = RLModuleSpec(module_class=module, model_config=settings)
+    return specs
 
 
 def one_policy_each(agent_id: str, *_: Any, **__: Any) -> str:

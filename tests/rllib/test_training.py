@@ -78,9 +78,8 @@ def test_training_improves_play(counting_env):
 def test_a_checkpoint_gives_the_same_policies(tmp_path, batched):
     import torch
 
-    from marlgrid.rllib import load_policies, ppo_config
-
     from marlgrid.env.registry import parallel_env
+    from marlgrid.rllib import load_policies, ppo_config
 
     env = parallel_env(**GRID, mask="observation", opponent="random", seed=1)
     size = env.observation_space("zone_0")["observation"].shape[0]
