@@ -23,7 +23,7 @@ def solve(system: System, solver: PowerFlow, state: State, at_reset: bool = Fals
     engaged = state.counters.timestep_protection_engaged.copy()
     counted = np.full((n_env, n_line), at_reset)
     pending = state.running
-    flow = solver.solve(_inputs(state, topo_vect), state.flow.voltage, pending)
+    flow = solver.solve(power_flow_input(state, topo_vect), state.flow.voltage, pending)
     wave = 0
     while not system.parameters.no_overflow_disconnection:
         tripped = _trip(
@@ -31,7 +31,7 @@ def solve(system: System, solver: PowerFlow, state: State, at_reset: bool = Fals
         )
         if not tripped.any():
             break
-        again = solver.solve(_inputs(state, topo_vect), flow.voltage, tripped)
+        again = solver.solve(power_flow_input(state, topo_vect), flow.voltage, tripped)
         flow = again if tripped.all() else _merge(flow, again, tripped)
         pending = tripped
         wave += 1
@@ -41,7 +41,8 @@ def solve(system: System, solver: PowerFlow, state: State, at_reset: bool = Fals
     return _note_lost(system, state, topo_vect, lost) if lost.any() else state
 
 
-def _inputs(state: State, topo_vect: np.ndarray) -> PowerFlowInput:
+def power_flow_input(state: State, topo_vect: np.ndarray) -> PowerFlowInput:
+    """What the power flow of a state takes, with the elements on the busbars of ``topo_vect``."""
     return PowerFlowInput(
         topo_vect=topo_vect,
         shunt_bus=state.topology.shunt_bus,

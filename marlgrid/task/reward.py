@@ -1,111 +1,46 @@
 """What a step is worth to each zone. Names and formulas are Grid2Op's reward classes, checked against their values.
 
-A reward is a function ``(system, before, action, ruling, after) -> (n_env, n_zone)``; the ones here take a scope:
+A reward is a function ``(system, before, action, ruling, after) -> (n_env, n_zone)``; the named ones take a scope:
 ``"team"`` gives every zone the value of the whole grid, ``"zone"`` that of its own elements (a tie line counts in both
-of its zones). Where a reward has a value for refused actions, only the zone whose action was refused gets it.
+of its zones). Where a reward has a value for refused actions, only the zone whose action was refused gets it. They
+also tell their ``range``. docs/rewards.md has them all in one table.
 """
 
 # ruff: noqa: ARG002 (a reward need not use all it is given)
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numba import njit
 
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
+from marlgrid.task.rewards_economy import EconomicReward, L2RPNSandBoxScore, L2RPNWCCI2022ScoreFun, RedispReward
+from marlgrid.task.rewards_episode import (
+    ConstantReward,
+    EpisodeDurationReward,
+    FlatReward,
+    GameplayReward,
+    IncreasingFlatReward,
+    SurvivalReward,
+)
+from marlgrid.task.rewards_lines import (
+    CloseToOverflowReward,
+    L2RPNReward,
+    LinesCapacityReward,
+    LinesReconnectedReward,
+    N1Reward,
+    SquaredMarginReward,
+)
+from marlgrid.task.rewards_topology import BridgeReward, DistanceReward
+from marlgrid.task.scope import Bound, Range
 
 RewardFn = Callable[[System, State, Action, Ruling, State], np.ndarray]
-SCOPES = ("team", "zone")
-
-
-@dataclass(frozen=True)
-class _Scoped:
-    scope: str = "team"
-
-    def __post_init__(self) -> None:
-        if self.scope not in SCOPES:
-            raise ValueError(f"scope is {self.scope!r}, choose from {SCOPES}")
-
-
-@dataclass(frozen=True)
-class SurvivalReward(_Scoped):
-    """``step`` for a step that the grid survives, ``blackout`` for the one in which it is lost."""
-
-    step: float = 1.0
-    blackout: float = -10.0
-
-    def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        return _spread(np.where(after.lost, self.blackout, self.step)[:, None], system)
-
-
-@dataclass(frozen=True)
-class LinesCapacityReward(_Scoped):
-    """1 minus the mean rho of the connected lines, inside [0, 1]; 0 at a blackout and for a refused action."""
-
-    def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        groups = _groups(system, self.scope)
-        values = _spare_capacity(after.rho, after.topology.topo_vect, groups.line_pos, groups.line, groups.n)
-        return np.where(after.lost[:, None] | ~ruling.accepted, 0.0, _spread(values, system))
-
-
-@dataclass(frozen=True)
-class L2RPNReward(_Scoped):
-    """Sum over the lines of ``1 - (I / limit)^2``, none below 0; a line that is out counts 1.
-
-    0 at the last step of an episode, won or lost. Refused actions are not punished. The limit is increased by 0.1 A.
-    """
-
-    def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        groups = _groups(system, self.scope)
-        values = _squared_loading_margin(after.flow.a_or, system.thermal_limit, groups.line, groups.n)
-        return np.where(after.running[:, None], _spread(values, system), 0.0)
-
-
-@dataclass(frozen=True)
-class EconomicReward(_Scoped):
-    """1 minus the cost of production over that of all generators at pmax; 0 at a blackout and for a refused action.
-
-    A zone without costs gets 1.
-    """
-
-    def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        groups, grid = _groups(system, self.scope), system.grid
-        values = _saved(after.flow.gen_p, grid.gen_cost_per_mw, grid.gen_pmax, groups.gen, groups.n)
-        return np.where(after.lost[:, None] | ~ruling.accepted, 0.0, _spread(values, system))
-
-
-@dataclass(frozen=True)
-class RedispReward(_Scoped):
-    """What remains of the highest cost, per MW of load, after losses, redispatch and storage use are paid.
-
-    Each MWh is priced at the dearest generator that runs; redispatch costs ``alpha`` times as much. -10 when the last
-    step is lost or refused, 0 for a refused action before that. In the zone scope a zone pays for its own lines (half
-    of a tie line's losses), generators and storages, and the zones' mean is the team's value (but for shunts).
-    """
-
-    alpha: float = 5.0
-    at_worst: float = -10.0
-
-    def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        groups, grid, flow = _groups(system, self.scope), system.grid, after.flow
-        values = _redispatch_margin(
-            (flow.gen_p, flow.load_p, flow.p_or, flow.p_ex, after.dispatch.actual, after.dispatch.storage_power),
-            (grid.gen_cost_per_mw, grid.gen_pmax),
-            (groups.line, groups.gen, groups.storage),
-            groups.n,
-            self.alpha,
-            system.delta_time / 60.0,
-        )
-        values = np.where(ruling.accepted, _spread(values, system), 0.0)
-        failed = after.lost[:, None] | (~after.running[:, None] & ~ruling.accepted)
-        return np.where(failed, self.at_worst, values)
 
 
 @dataclass(frozen=True)
@@ -120,6 +55,41 @@ class WeightedSum:
             total = total + weight * values_of(reward, system, before, action, ruling, after)
         return total
 
+    def range(self, system: System, n_step: Bound = math.inf) -> Range:
+        """The weighted sum of the parts' ranges; ValueError if one of them is a plain function."""
+        lowest: Bound = 0.0
+        highest: Bound = 0.0
+        for part, weight in self.parts:
+            one, other = (weight * np.asarray(end) for end in range_of(part, system, n_step))
+            lowest, highest = lowest + np.minimum(one, other), highest + np.maximum(one, other)
+        return lowest, highest
+
+
+@dataclass(frozen=True)
+class CombinedScaledReward:
+    """A reward mapped linearly from its range to ``[reward_min, reward_max]``; meant for a weighted sum."""
+
+    reward: RewardFn
+    reward_min: float = -0.5
+    reward_max: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.reward_min < self.reward_max:
+            raise ValueError(f"reward_min {self.reward_min} must be below reward_max {self.reward_max}")
+        if not hasattr(self.reward, "range"):
+            raise ValueError(f"{self.reward!r} has no range to scale from: give one that has the method range")
+
+    def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
+        lowest, highest = range_of(self.reward, system, (after.t_end - after.t_start)[:, None])
+        if not (np.isfinite(lowest) & np.isfinite(highest) & (np.asarray(lowest) < highest)).all():
+            raise ValueError(f"{self.reward!r} cannot be scaled: its values go from {lowest} to {highest}")
+        values = values_of(self.reward, system, before, action, ruling, after)
+        share = np.clip((values - lowest) / (np.asarray(highest) - lowest), 0.0, 1.0)
+        return self.reward_min + share * (self.reward_max - self.reward_min)
+
+    def range(self, system: System, n_step: Bound = math.inf) -> Range:
+        return self.reward_min, self.reward_max
+
 
 @dataclass(frozen=True)
 class NegativeMean:
@@ -131,20 +101,37 @@ class NegativeMean:
         """(n_env,)."""
         return -values_of(self.reward, system, before, action, ruling, after).mean(axis=1)
 
-
-def _flat(scope: str) -> SurvivalReward:
-    """Grid2Op's FlatReward: 1 for each step survived, else 0."""
-    return SurvivalReward(scope, blackout=0.0)
+    def range(self, system: System, n_step: Bound = math.inf) -> Range:
+        lowest, highest = range_of(self.reward, system, n_step)
+        return -highest, -lowest
 
 
 REWARDS: dict[str, Callable[[str], RewardFn]] = {
     "survival": SurvivalReward,
-    "flat": _flat,
-    "LinesCapacityReward": LinesCapacityReward,
-    "L2RPNReward": L2RPNReward,
-    "RedispReward": RedispReward,
-    "EconomicReward": EconomicReward,
+    **{
+        maker.__name__: maker
+        for maker in (
+            ConstantReward,
+            FlatReward,
+            IncreasingFlatReward,
+            EpisodeDurationReward,
+            GameplayReward,
+            LinesCapacityReward,
+            L2RPNReward,
+            SquaredMarginReward,
+            CloseToOverflowReward,
+            LinesReconnectedReward,
+            N1Reward,
+            DistanceReward,
+            BridgeReward,
+            EconomicReward,
+            RedispReward,
+            L2RPNSandBoxScore,
+            L2RPNWCCI2022ScoreFun,
+        )
+    },
 }
+"""Name -> what makes the reward of a scope, all else by default."""
 
 
 def reward_from(spec: str | RewardFn | Mapping[Any, float], scope: str = "team") -> RewardFn:
@@ -189,113 +176,14 @@ def values_of(
     )
 
 
-# ---------------------------------------------------------------------------------------------------- sums by group
-class _Groups(NamedTuple):
-    """Which group an element counts in: its zone, or the one group of all."""
-
-    n: int
-    line: np.ndarray
-    """(2, n_line) int32 of the origin and of the extremity."""
-    line_pos: np.ndarray
-    """(n_line,) place of the origin in the topology vector."""
-    gen: np.ndarray
-    storage: np.ndarray
-
-
-@lru_cache(maxsize=32)
-def _groups(system: System, scope: str) -> _Groups:
-    zones, grid = system.zones, system.grid
-    one = 1 if scope == "zone" else 0
-    return _Groups(
-        n=system.n_zone if scope == "zone" else 1,
-        line=np.stack([zones.line_or, zones.line_ex]).astype(np.int32) * one,
-        line_pos=grid.line_or_pos_topo_vect,
-        gen=zones.gen.astype(np.int32) * one,
-        storage=zones.storage.astype(np.int32) * one,
-    )
+def range_of(reward: RewardFn, system: System, n_step: Bound = math.inf) -> Range:
+    """Lowest and highest value of a step in an episode of ``n_step`` steps; ValueError for a function without range."""
+    told = getattr(reward, "range", None)
+    if told is None:
+        raise ValueError(f"the reward {reward!r} does not tell its range: give it a method range(system, n_step)")
+    lowest, highest = told(system, n_step)
+    return lowest, highest
 
 
 def _short(name: str) -> str:
     return name.lower().replace("_", "").removesuffix("reward")
-
-
-def _spread(values: np.ndarray, system: System) -> np.ndarray:
-    """(n_env, n_zone) out of one column for all, or one per zone."""
-    return values if values.shape[1] == system.n_zone else np.repeat(values, system.n_zone, axis=1)
-
-
-@njit(cache=True)
-def _saved(gen_p, cost, pmax, group, n):  # pragma: no cover
-    """1 - cost of production / cost of all generators of the group at pmax."""
-    saved = np.ones((gen_p.shape[0], n))
-    for e in range(gen_p.shape[0]):
-        spent, dearest = np.zeros(n), np.zeros(n)
-        for i in range(gen_p.shape[1]):
-            spent[group[i]] += gen_p[e, i] * cost[i]
-            dearest[group[i]] += pmax[i] * cost[i]
-        for g in range(n):
-            if dearest[g] > 0:
-                saved[e, g] = 1.0 - spent[g] / dearest[g]
-    return saved
-
-
-@njit(cache=True)
-def _redispatch_margin(flows, generators, groups, n, alpha, hours):  # pragma: no cover
-    """(highest cost - n * cost of the group) / load; the one group of all loses what is produced but not consumed."""
-    gen_p, load_p, p_or, p_ex, redispatch, storage = flows
-    cost_per_mw, pmax = generators
-    line_group, gen_group, storage_group = groups
-    highest = (0.05 + alpha) * pmax.sum() * max(cost_per_mw.max(), 0.0) * hours
-    margin = np.empty((gen_p.shape[0], n))
-    for e in range(gen_p.shape[0]):
-        paid = np.zeros(n)
-        price = 0.0
-        for i in range(gen_p.shape[1]):
-            if gen_p[e, i] > 0:
-                price = max(price, cost_per_mw[i])
-            paid[gen_group[i]] += alpha * abs(redispatch[e, i])
-        for i in range(storage.shape[1]):
-            paid[storage_group[i]] += abs(storage[e, i])
-        if n == 1:
-            paid[0] += gen_p[e].sum() - load_p[e].sum()
-        else:
-            for l in range(p_or.shape[1]):
-                lost = p_or[e, l] + p_ex[e, l]
-                paid[line_group[0, l]] += 0.5 * lost
-                paid[line_group[1, l]] += 0.5 * lost
-        load = load_p[e].sum()
-        for g in range(n):
-            margin[e, g] = (highest - n * paid[g] * price * hours) / (load if load > 0 else 1.0)
-    return margin
-
-
-@njit(cache=True)
-def _spare_capacity(rho, topo_vect, line_pos, group, n):  # pragma: no cover
-    """1 - mean rho of the connected lines of a group; 0 for a group without any."""
-    spare = np.zeros((rho.shape[0], n))
-    for e in range(rho.shape[0]):
-        loading, connected = np.zeros(n), np.zeros(n)
-        for l in range(rho.shape[1]):
-            if topo_vect[e, line_pos[l]] < 0:
-                continue
-            for end in range(2):
-                if end == 1 and group[1, l] == group[0, l]:
-                    continue
-                loading[group[end, l]] += rho[e, l]
-                connected[group[end, l]] += 1
-        for g in range(n):
-            if connected[g] > 0:
-                spare[e, g] = 1.0 - min(max(loading[g] / connected[g], 0.0), 1.0)
-    return spare
-
-
-@njit(cache=True)
-def _squared_loading_margin(a_or, limit, group, n):  # pragma: no cover
-    margin = np.zeros((a_or.shape[0], n))
-    for e in range(a_or.shape[0]):
-        for l in range(a_or.shape[1]):
-            loading = min(a_or[e, l] / (limit[l] + 0.1), 1.0)
-            margin[e, group[0, l]] += 1.0 - loading * loading
-            if group[1, l] != group[0, l]:
-                margin[e, group[1, l]] += 1.0 - loading * loading
-    return margin
