@@ -3,7 +3,8 @@
 ``python -m experiments.parity --case l2rpn_case14_sandbox --steps 2000 --policy random``
 
 Grid2Op's attacks and outages are replayed here. Integers and booleans must be equal, flows, voltages and angles agree
-to 1e-3 (they are single precision there), the dispatch to 0.05 MW. Needs grid2op and lightsim2grid.
+to 1e-3 (they are single precision there). Where the dispatch differs by more than 0.05 MW, ours must be within its
+limits and no worse than Grid2Op's by its own objective; the run goes on with Grid2Op's. Needs grid2op.
 """
 
 from __future__ import annotations
@@ -19,49 +20,15 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.parity_actions import POLICIES, commands_of, random_keys
+from experiments.parity_compare import differences, verdicts
+from experiments.parity_simulate import WhatIf
+from experiments.parity_step import Stepper
 from marlgrid.model.datasets.case import load_case
 from marlgrid.powerflow import power_flow
-from marlgrid.simulation import Attack, Reason
-from marlgrid.simulation.action import joint, no_attack
+from marlgrid.simulation import Reason
+from marlgrid.simulation.action import joint
 from marlgrid.simulation.state import Outcome, State
-from marlgrid.simulation.step import initial, step
-
-EXACT = (
-    "topo_vect", "time_before_cooldown_line", "time_before_cooldown_sub", "timestep_overflow",
-    "timestep_protection_engaged", "time_next_maintenance", "duration_next_maintenance",
-)  # fmt: skip
-TOLERANCE_MW = 0.05
-"""Dispatch: what the reference's optimiser leaves open."""
-TOLERANCE = 1e-3
-"""Relative, of everything else."""
-
-
-def attributes(state: State) -> dict[str, np.ndarray]:
-    """Row 0 of the state under the names of Grid2Op's observation."""
-    flow, counters, dispatch = state.flow, state.counters, state.dispatch
-    told = {name: getattr(flow, name) for name in FLOWS}
-    told |= {name: getattr(counters, name) for name in counters._fields}
-    told |= {
-        "topo_vect": state.topology.topo_vect,
-        "rho": state.rho,
-        "time_next_maintenance": state.injections.time_next_maintenance,
-        "duration_next_maintenance": state.injections.duration_next_maintenance,
-        "target_dispatch": dispatch.target,
-        "actual_dispatch": dispatch.actual,
-        "storage_charge": dispatch.storage_charge,
-        "storage_power": dispatch.storage_power,
-        "storage_power_target": dispatch.storage_power_target,
-        "gen_p_before_curtail": dispatch.p_before_curtail,
-        "curtailment_limit": dispatch.curtailment_limit,
-        "curtailment_limit_effective": dispatch.curtailment_limit_effective,
-    }
-    return {name: array[0] for name, array in told.items()}
-
-
-FLOWS = (
-    "p_or", "q_or", "v_or", "a_or", "theta_or", "p_ex", "q_ex", "v_ex", "a_ex", "theta_ex",
-    "gen_p", "gen_q", "gen_v", "gen_theta", "load_p", "load_q", "load_v", "load_theta", "storage_theta",
-)  # fmt: skip
+from marlgrid.simulation.step import initial
 
 
 @dataclass
@@ -72,12 +39,16 @@ class Tally:
     mismatches: list[str] = field(default_factory=list)
     reasons: Counter = field(default_factory=Counter)
     ends: Counter = field(default_factory=Counter)
+    excluded: Counter = field(default_factory=Counter)
+    """How often each deliberate difference was met."""
+    simulated: int = 0
     dispatch_gap_mw: float = 0.0
 
     def __str__(self) -> str:
         return (
             f"verdicts: {dict(self.reasons)}\nends: {dict(self.ends)}\n"
             f"largest dispatch gap: {self.dispatch_gap_mw:.3f} MW\n"
+            f"simulated={self.simulated}, excluded={dict(self.excluded)}\n"
             f"steps={self.steps}, mismatches={len(self.mismatches)}"
         )
 
@@ -93,6 +64,15 @@ class Replay:
         parts = observation.time_next_maintenance, observation.duration_next_maintenance, hazard
         self.outages = [np.asarray(part, dtype=np.int32)[None] for part in parts]
 
+    def forecast(self, scenario: np.ndarray, t: np.ndarray, horizon: int = 1) -> Any:
+        """One step ahead: maintenance goes on as planned, hazards run out."""
+        time_next, duration, hazard = self.outages
+        later, left = planned(time_next[0], duration[0])
+        return self.series.forecast(scenario, t, horizon)._replace(
+            time_next_maintenance=later[None], duration_next_maintenance=left[None],
+            hazard_duration=np.maximum(hazard - 1, 0),
+        )  # fmt: skip
+
     def n_rows(self, scenario: int) -> int:
         return self.series.n_rows(scenario)
 
@@ -107,16 +87,23 @@ class LockStep:
     """Both worlds, side by side."""
 
     def __init__(self, case: str, policy: str, seed: int) -> None:
-        self.env = grid2op_environment(case)
-        rules = {"max_duration": 100_000, "cooldown": 0, "initial_budget": 1e9, "budget_per_step": 1e6}
-        self.system, series = load_case(case, zones=1, attack=rules)
+        self.case, self.world = case, grid2op_environment(case)
+        self.episodes = scenarios_of(self.world)
+        self.env = self.episodes[0][0]
+        self.system, series = load_case(case, zones=1)
         self.series = Replay(series)
-        self.solver = power_flow("newton", self.system.grid)
+        self.stepper = Stepper(self.system, power_flow("newton", self.system.grid), areas_of(self.env))
         self.policy, self.rng, self.tally = policy, np.random.default_rng(seed), Tally()
-        self.n_scenario = max(split.stop for split in series.splits.values())
+        self.what_if: WhatIf | None = None
 
-    def run(self, n_step: int, progress: bool = True) -> Tally:
-        """At least ``n_step`` steps, a new scenario after each game over or mismatch."""
+    def run(self, n_step: int, n_simulate: int = 0, progress: bool = True) -> Tally:
+        """At least ``n_step`` steps, a new scenario after each game over or mismatch.
+
+        On ``n_simulate`` of the states, what-if answers are compared too.
+        """
+        self.what_if = (
+            WhatIf(self.stepper, self.series, self.policy, max(n_step // n_simulate, 1)) if n_simulate else None
+        )
         bar, episode = tqdm(total=n_step, disable=not progress, unit="step", leave=False), 0
         while self.tally.steps < n_step:
             before = self.tally.steps
@@ -131,84 +118,68 @@ class LockStep:
         if self.differs("reset", observation):
             return
         for t in range(n_step):
+            where = f"scenario {self.scenario} step {t + 1}"
+            if self.what_if is not None and self.tally.steps % self.what_if.every == 0 and not self.foresees_wrongly:
+                self.foresee(where, observation)
             keys = random_keys(self.policy, self.system.grid, self.rng)
-            over, differs = self.step(f"scenario {episode % self.n_scenario} step {t + 1}", keys)
-            if over or differs:
+            observation, over = self.step(where, keys)
+            if over:
                 return
 
     def reset(self, episode: int) -> Any:
         """The same scenario in both."""
-        scenario = episode % self.n_scenario
+        self.scenario = episode % len(self.episodes)
+        self.env, position = self.episodes[self.scenario]
         self.env.seed(episode)
-        self.env.set_id(scenario)
+        self.env.set_id(position)
         observation = self.env.reset()
         self.series.note(observation, self.hazards())
-        ours = np.array([scenario]), np.array([0]), np.array([self.series.n_rows(scenario) - 1])
-        self.state = initial(self.system, self.solver, self.series, np.array([episode]), *ours)
+        ours = np.array([self.scenario]), np.array([0]), np.array([self.series.n_rows(self.scenario) - 1])
+        self.state = initial(self.system, self.stepper.solver, self.series, np.array([episode]), *ours)
         return observation
 
     def hazards(self) -> np.ndarray:
         """Remaining length of each hazard in force."""
         return np.asarray(self.env._hazard_duration, dtype=np.int32)  # noqa: SLF001 (not in the observation)
 
-    def step(self, where: str, keys: dict) -> tuple[bool, bool]:
-        """One step of both; whether the episode is over, and whether they differ."""
+    def step(self, where: str, keys: dict) -> tuple[Any, bool]:
+        """One step of both; the observation there, and whether the episode is over or the two differ."""
         action = self.env.action_space(keys)
         observation, _, done, info = self.env.step(action)
-        self.series.note(observation if not done else _as_planned(observation, self), self.hazards())
-        asked = joint([[commands_of(action)]])
-        self.state, ruling = step(self.system, self.solver, self.series, self.state, asked, self.attack(info))
+        failed = done and bool(info["exception"])
+        self.series.note(_as_planned(observation, self.state) if failed else observation, self.hazards())
+        injections = self.series.at(self.state.scenario, self.state.t + 1)
+        attacked, asked = attacks_in(info, self.system.grid.n_line), joint([[commands_of(action)]])
+        ours = self.stepper.advance(self.state, injections, asked, attacked, None if failed else observation)
+        self.state = ours.state
         self.tally.steps += 1
-        reason = Reason(int(ruling.reason[0, 0]))
-        self.tally.reasons[reason.name] += 1
-        outcome = Outcome(int(self.state.outcome[0]))
-        where = f"{where}, action {keys}"
-        refused = info["is_illegal"] or info["is_ambiguous"] or info["failed_redispatching"]
-        problems = []
-        if not done and refused != (reason is not Reason.ACCEPTED):
-            problems.append(f"refused there {refused} ({_reasons(info)}), here {reason.name}")
-        if done != (outcome is not Outcome.RUNNING):
-            problems.append(f"over there {done} ({_reasons(info)}), here {outcome.name}")
-        if not done and (info["disc_lines"] != self.state.disc_lines[0]).any():
-            problems.append(f"trips there {info['disc_lines']}, here {self.state.disc_lines[0]}")
+        self.tally.excluded.update(ours.excluded)
+        self.tally.dispatch_gap_mw = max(self.tally.dispatch_gap_mw, ours.gap_mw)
+        self.tally.reasons[Reason(int(ours.ruling.reason[0, 0])).name] += 1
         if done:
-            self.tally.ends[outcome.name] += 1
+            self.tally.ends[Outcome(int(self.state.outcome[0])).name] += 1
+        problems = ours.problems + verdicts(ours, done, info)
+        where = f"{where}, action {keys}"
         self.report(where, problems)
-        failed = outcome > Outcome.TIME_LIMIT or (done and bool(info["exception"]))
-        return done, bool(problems) or (not failed and self.differs(where, observation))
+        return observation, bool(problems) or (done and failed) or self.differs(where, observation) or done
 
-    def attack(self, info: dict) -> Attack:
-        """What the opponent there began in this step."""
-        nothing = no_attack(1, self.system.grid.n_line)
-        struck = info["opponent_attack_line"]
-        if struck is None:
-            return nothing
-        new = np.asarray(struck) & (self.state.attack.remaining[0] == 0)
-        return Attack(np.where(new, np.int32(info["opponent_attack_duration"]), np.int32(0))[None])
+    @property
+    def foresees_wrongly(self) -> bool:
+        """Whether Grid2Op simulates on another grid than it plays on."""
+        return self.case.endswith("diff_grid")
+
+    def foresee(self, where: str, observation: Any) -> None:
+        """What-if answers of both for a few actions."""
+        for problems, excluded in self.what_if.compare(self.env, self.state, observation):
+            self.tally.simulated += 1
+            self.tally.excluded.update(excluded)
+            self.report(f"{where}, simulated", problems)
 
     def differs(self, where: str, observation: Any) -> bool:
-        """Compares every attribute; reports the first difference in words."""
-        problems = []
-        for name, ours in attributes(self.state).items():
-            theirs = np.asarray(getattr(observation, name), dtype=float)
-            if theirs.size == 0:
-                continue
-            gap = np.abs(ours - theirs)
-            if name.endswith("dispatch"):
-                self.tally.dispatch_gap_mw = max(self.tally.dispatch_gap_mw, float(gap.max()))
-            i = int((gap - self.allowed(name, theirs)).argmax())
-            if gap[i] > self.allowed(name, theirs)[i]:
-                problems.append(f"{name}[{i}] there {theirs[i]:g}, here {ours[i]:g}")
+        """Compares every attribute; reports the differences in words."""
+        problems = differences(self.state, observation)
         self.report(where, problems)
         return bool(problems)
-
-    def allowed(self, name: str, theirs: np.ndarray) -> np.ndarray:
-        """Largest difference that counts as agreement, element by element."""
-        if name in EXACT:
-            return np.zeros(theirs.shape)
-        # what the dispatch may differ by moves every flow with it
-        moved = max(self.tally.dispatch_gap_mw, 1e-3) if name not in ("storage_charge", "curtailment_limit") else 0.0
-        return TOLERANCE * np.maximum(np.abs(theirs), 1.0) + (TOLERANCE_MW if name.endswith("dispatch") else 2 * moved)
 
     def report(self, where: str, problems: list[str]) -> None:
         if problems:
@@ -216,17 +187,27 @@ class LockStep:
             tqdm.write(self.tally.mismatches[-1])
 
 
-def _as_planned(observation: Any, lock_step: LockStep) -> Any:
+def attacks_in(info: dict, n_line: int) -> np.ndarray:
+    """(n_line,) remaining steps of the attacks in force, the step that ``info`` tells of included."""
+    struck = info["opponent_attack_line"]
+    none = np.zeros(n_line, dtype=np.int32)
+    return none if struck is None else np.asarray(struck) * np.int32(info["opponent_attack_duration"])
+
+
+def _as_planned(observation: Any, state: State) -> Any:
     """A game-over observation says nothing of outages: they go on as planned."""
-    injections = lock_step.state.injections
-    planned = injections.time_next_maintenance[0]
-    observation.time_next_maintenance = np.where(planned > 0, planned - 1, planned)
-    observation.duration_next_maintenance = injections.duration_next_maintenance[0]
+    injections = state.injections
+    observation.time_next_maintenance, observation.duration_next_maintenance = planned(
+        injections.time_next_maintenance[0], injections.duration_next_maintenance[0]
+    )
     return observation
 
 
-def _reasons(info: dict) -> str:
-    return ", ".join(type(error).__name__ for error in info["exception"]) or "no exception"
+def planned(time_next: np.ndarray, duration: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Maintenance one step later, as far as it can be told from what is known now."""
+    inside = time_next == 0
+    later = np.where(inside & (duration <= 1), -1, np.where(time_next > 0, time_next - 1, time_next))
+    return later, np.where(inside, np.maximum(duration - 1, 0), duration)
 
 
 def grid2op_environment(case: str) -> Any:
@@ -237,11 +218,19 @@ def grid2op_environment(case: str) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        env = grid2op.make(case, test=True, backend=LightSimBackend(), action_class=PlayableAction)
-    mixes = getattr(env, "mix_envs", None)
-    if mixes:
-        env = next(iter(mixes.values())) if isinstance(mixes, dict) else mixes[0]
-    return env
+        return grid2op.make(case, test=True, backend=LightSimBackend(), action_class=PlayableAction)
+
+
+def scenarios_of(world: Any) -> list[tuple[Any, int]]:
+    """Environment and position in it of each scenario; a multimix has its mixes one after the other, as here."""
+    mixes = list(world) if hasattr(world, "mix_envs") else [world]
+    return [(mix, i) for mix in mixes for i in range(len(mix.chronics_handler.subpaths))]
+
+
+def areas_of(env: Any) -> list[np.ndarray]:
+    """Substations of each area where the rules count by area, else nothing."""
+    rules = env._game_rules.legal_action  # noqa: SLF001 (nothing public tells)
+    return [np.asarray(area) for area in getattr(rules, "substations_id_by_area", {}).values()]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -250,10 +239,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--policy", choices=POLICIES, default="random")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--simulate", type=int, default=0, metavar="N", help="compare what-if answers on N states")
     asked = parser.parse_args(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tally = LockStep(asked.case, asked.policy, asked.seed).run(asked.steps)
+        tally = LockStep(asked.case, asked.policy, asked.seed).run(asked.steps, asked.simulate)
     print(f"case={asked.case} policy={asked.policy} seed={asked.seed}\n{tally}")
     return 1 if tally.mismatches else 0
 

@@ -1,0 +1,143 @@
+"""One step here, stage by stage, with Grid2Op's dispatch and attacks put in where the two differ on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from marlgrid.model.system import System
+from marlgrid.model.time_series import Injections
+from marlgrid.powerflow.base import PowerFlow
+from marlgrid.simulation import dispatch, protections, rules, topology
+from marlgrid.simulation.action import Action, no_attack
+from marlgrid.simulation.rules import Ruling
+from marlgrid.simulation.state import State
+from marlgrid.simulation.step import _charge, _end
+
+TOLERANCE_MW = 0.05
+"""Dispatch: what the reference's optimiser leaves open."""
+CONSTRAINT_MW = 0.011
+"""Imbalance and excess of a bound that the reference allows itself, in single precision."""
+DISPATCH, AREA_ATTACK = "dispatch-optimum", "attack-renewed-each-step"
+
+
+class Step(NamedTuple):
+    """What one step here led to."""
+
+    state: State
+    ruling: Ruling
+    problems: list[str]
+    excluded: list[str]
+    gap_mw: float
+    """Largest difference of the dispatch."""
+
+
+class Stepper:
+    """Steps our state next to Grid2Op's: a zone that owns everything, under the quotas of ``areas`` if there are any.
+
+    ``areas`` are lists of substations: Grid2Op's rules by area count a line in the area of its origin.
+    """
+
+    def __init__(self, system: System, solver: PowerFlow, areas: list[np.ndarray]) -> None:
+        self.system, self.solver, self.areas = system, solver, areas
+        unlimited = {"max_line_status_changed": system.grid.n_line, "max_sub_changed": system.grid.n_sub}
+        self.unlimited = replace(system, parameters=system.parameters.changed(unlimited))
+
+    def advance(
+        self, state: State, injections: Injections, action: Action, attacked: np.ndarray, theirs: Any | None
+    ) -> Step:
+        """One step under ``attacked`` (n_line,), remaining steps of each attack there with this one.
+
+        ``theirs`` is the observation to agree with, None after a game over.
+        """
+        before, system = state, self.system
+        ruling, wrong, excluded = self._attack(state, self._enforce(state, action), attacked)
+        state = state._replace(injections=injections, t=state.t + 1)
+        state = topology.switch(system, state, action, ruling, injections)
+        state = dispatch.schedule(system, state, action, ruling, injections)
+        problems, gap = wrong, 0.0
+        if theirs is not None and state.running[0]:
+            state, worse, gap = self._adopt(before, state, np.asarray(theirs.actual_dispatch, dtype=float))
+            excluded += [DISPATCH] * (gap > TOLERANCE_MW and not worse)
+            problems = wrong + worse
+        state = protections.solve(system, self.solver, state)
+        state = topology.settle(system, state)
+        state = rules.tick(system, state, ruling)
+        return Step(_end(state), _charge(state, action, ruling), problems, excluded, gap)
+
+    def _enforce(self, state: State, action: Action) -> Ruling:
+        """The judge's verdict, with the quotas of each area where Grid2Op has areas."""
+        nobody = no_attack(1, self.system.grid.n_line)
+        if self.areas:
+            grid, parameters = self.system.grid, self.system.parameters
+            ruling = rules.enforce(self.unlimited, state, action, nobody)
+            lines = [np.isin(grid.line_or_to_subid, area) & ruling.line_impacted[0] for area in self.areas]
+            subs = [ruling.sub_impacted[0][area] for area in self.areas]
+            few_lines = all(hit.sum() <= parameters.max_line_status_changed for hit in lines)
+            if few_lines and all(hit.sum() <= parameters.max_sub_changed for hit in subs):
+                return ruling
+        return rules.enforce(self.system, state, action, nobody)
+
+    def _attack(self, state: State, ruling: Ruling, attacked: np.ndarray) -> tuple[Ruling, list[str], list[str]]:
+        """Grid2Op's attacks in the ruling: its opponents draw them, some start one of a single step in each step."""
+        going_on = ruling.attacked[0]
+        problems = []
+        if (going_on[going_on > 0] != attacked[going_on > 0]).any():
+            problems.append(f"attacks going on: there {_nonzero(attacked)}, here {_nonzero(going_on)}")
+        off = state.topology.topo_vect[0, self.system.grid.line_or_pos_topo_vect] < 0
+        renewed = ((attacked > 0) & (going_on == 0) & off).any()
+        return ruling._replace(attacked=attacked[None].astype(np.int32)), problems, [AREA_ATTACK] * bool(renewed)
+
+    def _adopt(self, before: State, state: State, theirs: np.ndarray) -> tuple[State, list[str], float]:
+        """Our state with Grid2Op's dispatch, so that flows compare; what is wrong with ours if it is another one."""
+        ours = state.dispatch.actual[0]
+        gap, problems = float(np.abs(ours - theirs).max()), []
+        if gap > TOLERANCE_MW:
+            problems = judge_dispatch(self.system, before, state, theirs)
+        adopted = state.dispatch._replace(actual=theirs[None], setpoint=state.dispatch.scheduled_p + theirs)
+        return state._replace(dispatch=adopted), problems, gap
+
+
+def judge_dispatch(system: System, before: State, after: State, theirs: np.ndarray) -> list[str]:
+    """What speaks against our dispatch: a violated bound or balance, or a worse objective than ``theirs`` (n_gen,).
+
+    The objective is Grid2Op's: squared distance to the targets of the generators redispatched so far (of all that take
+    part if there are none), weighted by 1 / (ramp_up + ramp_down).
+    """
+    grid, was, now = system.grid, before.dispatch, after.dispatch
+    actual, scheduled = was.actual[0], now.scheduled_p[0]
+    rise, gap = scheduled - was.scheduled_p[0], now.target[0] - actual
+    x, y = now.actual[0] - actual, theirs - actual
+    needed = now.storage_power.sum() - was.storage_power.sum() + now.curtailed[0] - was.curtailed[0]
+    lo = np.maximum(grid.gen_pmin - scheduled - actual, -grid.gen_max_ramp_down - rise)
+    hi = np.minimum(grid.gen_pmax - scheduled - actual, grid.gen_max_ramp_up - rise)
+    moving = (scheduled > 0) | (np.abs(actual) >= 1e-7) | (gap != 0)
+    part = grid.gen_redispatchable & (moving | (np.abs(y) > TOLERANCE_MW))
+    leads = part & now.modified[0]
+    leads = leads if leads.any() else part
+    weight = 1 / (grid.gen_max_ramp_up + grid.gen_max_ramp_down + 1e-4)
+    weight = weight / weight[part].sum()
+
+    def objective(move: np.ndarray) -> float:
+        return float((weight * (move - gap) ** 2)[leads].sum())
+
+    problems = []
+    if abs(x.sum() - needed) > CONSTRAINT_MW:
+        problems.append(f"dispatch out of balance here: {x.sum():g} MW given, {needed:g} MW needed")
+    outside = part & ((x < lo - CONSTRAINT_MW) | (x > hi + CONSTRAINT_MW))
+    if outside.any():
+        problems.append(f"dispatch out of bounds here: generators {np.flatnonzero(outside).tolist()}")
+    # what a violation that the reference allows itself can gain it
+    gain = 2 * CONSTRAINT_MW * float((weight * np.abs(x - gap))[leads].max(initial=0.0)) + 1e-4
+    if objective(x) > objective(y) + gain:
+        problems.append(
+            f"worse dispatch here: objective there {objective(y):g}, here {objective(x):g}; "
+            f"there {np.round(y, 3).tolist()}, here {np.round(x, 3).tolist()}, targets {np.round(gap, 3).tolist()}"
+        )
+    return problems
+
+
+def _nonzero(remaining: np.ndarray) -> dict[int, int]:
+    return {int(line): int(remaining[line]) for line in np.flatnonzero(remaining)}
