@@ -19,9 +19,8 @@ ORDER = ("compiled", "seeding", "model", "powerflow", "simulation", "task", "ren
 FOREIGN = {
     "numpy": ("",),
     "numba": ("",),
-    "networkx": ("task",),
     "scipy": ("model", "powerflow", "simulation", "task"),
-    "networkx": ("task.rewards_topology",),
+    "networkx": ("task.observation_graphs", "task.rewards_topology"),
     "pandas": ("model.datasets", "powerflow.pandapower"),
     "pandapower": ("model.datasets", "powerflow.pandapower"),
     "grid2op": ("model.datasets",),
