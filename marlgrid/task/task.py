@@ -228,7 +228,7 @@ class Task:
         return split.start + (drawn * len(split)).astype(np.int64) * split.step
 
     def _n_rows(self, scenario: int) -> int:
-        if not any(scenario in split for split in self.series.splits.values()):
+        if not any(int(scenario) in split for split in self.series.splits.values()):
             ranges = {name: (split.start, split.stop - 1) for name, split in self.series.splits.items()}
             raise ValueError(f"there is no scenario {scenario}; the series has {ranges} (first, last)")
         return self.series.n_rows(int(scenario))
