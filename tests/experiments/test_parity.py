@@ -1,0 +1,115 @@
+"""Grid2Op and marlgrid in lock step: the same actions on the same data have the same consequences."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+
+pytest.importorskip("grid2op")
+
+from experiments.parity import LockStep, main
+from experiments.parity_actions import POLICIES
+from experiments.parity_step import judge_dispatch
+from marlgrid.simulation import rules, step
+from marlgrid.simulation.action import Commands, Kind, joint, no_attack
+
+FEW = ("rte_case5_example", "educ_case14_storage", "l2rpn_icaps_2021")
+MANY = (
+    "l2rpn_case14_sandbox", "l2rpn_case14_sandbox_diff_grid", "educ_case14_redisp", "rte_case14_realistic",
+    "rte_case14_redisp", "rte_case14_test", "rte_case14_opponent", "l2rpn_wcci_2020", "l2rpn_neurips_2020_track1",
+    "l2rpn_neurips_2020_track2", "l2rpn_wcci_2022_dev", "l2rpn_idf_2023", "rte_case118_example",
+)  # fmt: skip
+STORAGE = "educ_case14_storage"
+
+
+@pytest.fixture(scope="module")
+def worlds():
+    """One pair of worlds per case, made when asked for."""
+    made = {}
+
+    def world(case: str) -> LockStep:
+        if case not in made:
+            made[case] = quietly(lambda: LockStep(case))
+        return made[case]
+
+    return world
+
+
+def quietly(call):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return call()
+
+
+def agree(lock_step: LockStep, policy: str, n_step: int, n_simulate: int) -> None:
+    tally = quietly(lambda: lock_step.run(policy, n_step, n_simulate, progress=False))
+    assert tally.steps >= n_step
+    assert tally.mismatches == []
+    assert lock_step.simulates_elsewhere or tally.simulated >= 5
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("case", FEW)
+def test_both_agree(worlds, case, policy):
+    agree(worlds(case), policy, n_step=25, n_simulate=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("case", FEW + MANY)
+def test_both_agree_for_longer(worlds, case, policy):
+    agree(worlds(case), policy, n_step=150, n_simulate=6)
+
+
+def test_other_rules_are_found_out(worlds):
+    """The comparison can fail: here lines count as overloaded at a tenth of their limits."""
+    honest = worlds(STORAGE)
+    lock_step = object.__new__(LockStep)
+    lock_step.__dict__.update(honest.__dict__)
+    parameters = honest.system.parameters.changed({"soft_overflow_threshold": 0.1})
+    lock_step.system = dataclasses.replace(honest.system, parameters=parameters)
+    lock_step.stepper = type(honest.stepper)(lock_step.system, honest.stepper.solver, [])
+    tally = quietly(lambda: lock_step.run("nothing", 3, progress=False))
+    assert tally.mismatches
+
+
+@pytest.fixture(scope="module")
+def dispatched(worlds):
+    """System, state before and state after a redispatch of 3 MW of generator 0."""
+    lock_step = worlds(STORAGE)
+    quietly(lambda: lock_step.reset(0))
+    system, before = lock_step.system, lock_step.state
+    action = joint([[Commands(np.array([Kind.REDISPATCH], np.int8), np.array([0], np.int32), np.array([3.0]))]])
+    nobody = no_attack(1, system.grid.n_line)
+    injections = lock_step.series.at(before.scenario, before.t + 1)
+    assert rules.enforce(system, before, action, nobody).accepted.all()
+    after, _ = step.advance(system, lock_step.stepper.solver, before, injections, action, nobody)
+    return system, before, after
+
+
+def test_our_dispatch_passes_against_any_other(dispatched):
+    system, before, after = dispatched
+    theirs = before.dispatch.actual[0]
+    assert np.abs(after.dispatch.actual[0] - theirs).max() > 0.05
+    assert judge_dispatch(system, before, after, theirs) == []
+
+
+@pytest.mark.parametrize(
+    ("moved", "complaint"),
+    [([-1.0, 1.0], "worse"), ([1.0, 0.0], "out of balance"), ([100.0, -100.0], "out of bounds")],
+)
+def test_a_wrong_dispatch_is_found_out(dispatched, moved, complaint):
+    system, before, after = dispatched
+    theirs = after.dispatch.actual[0]
+    ours = theirs.copy()
+    ours[:2] += moved
+    wrong = after._replace(dispatch=after.dispatch._replace(actual=ours[None]))
+    assert any(complaint in problem for problem in judge_dispatch(system, before, wrong, theirs))
+
+
+def test_the_last_line_says_how_many_steps_and_mismatches(capsys):
+    assert quietly(lambda: main(["--case", "rte_case5_example", "--steps", "10", "--policy", "nothing"])) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "steps=10, mismatches=0"
