@@ -173,7 +173,7 @@ _LATER = {
     ),
     "gen_p_delta": Attribute(
         "n_gen", float, "MW", "production minus its set point: what the slack generator took over",
-        lambda o: o.state.flow.gen_p[0] - o.state.dispatch.setpoint[0] if o.current_step else np.zeros(o.grid.n_gen),
+        lambda o: o.state.flow.gen_p[0] - o.state.dispatch.setpoint[0],
     ),
     "timestep_protection_engaged": Attribute(
         "n_line", int, "steps", "consecutive steps above the soft threshold: what trips a line",
