@@ -21,8 +21,8 @@ class TrainSettings:
     case: str = setting("case14", "built-in case, Grid2Op environment name or folder")
     zones: int = setting(0, "number of zones; 0 takes the zones of the case")
     name: str = setting("", "folder under runs/; empty: the case's name")
-    minutes: float = setting(5.0, "time for the whole run, evaluation and pictures included")
-    iterations: int = setting(0, "PPO iterations to train for; 0: as many as fit into the minutes")
+    iterations: int = setting(50, "PPO iterations to train for")
+    minutes: float = setting(0.0, "time to train for, instead of a number of iterations")
     resume: bool = setting(False, "continue from the checkpoint of the run of this name")
     seed: int = setting(0, "of networks and episodes")
 

@@ -38,10 +38,6 @@ from experiments.tasks import TrainingTask, observation_scales, task_of
 from marlgrid.rllib import ppo_config
 from marlgrid.rllib.policies import policy_from_state
 
-REPORT_SHARE = 0.3
-"""Part of the time that the comparison and the pictures need."""
-LEAST_SHARE = 0.5
-"""Part of the time that is left to training at least, however long the start took (a first run compiles kernels)."""
 CHECK_SECONDS = 20.0
 """Between two checkpoints, each with an evaluation."""
 COLUMNS = (
@@ -58,8 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     settings.folder.mkdir(parents=True, exist_ok=True)
     settings.save(settings.folder / "settings.json")
     print(f"{settings.case}: training for {_duration(settings)}; results go to {settings.folder}/", flush=True)
-    deadline = started + 60.0 * settings.minutes * (1.0 - REPORT_SHARE)
-    train(settings, deadline)
+    train(settings)
     report(settings)
     print(f"done in {(time.monotonic() - started) / 60:.1f} minutes; see {settings.folder}/")
     return 0
@@ -115,29 +110,27 @@ def algorithm(settings: TrainSettings) -> Algorithm:
     return algo
 
 
-def train(settings: TrainSettings, deadline: float) -> None:
-    """Trains until the deadline (monotonic seconds), or for the iterations asked for, or until Ctrl-C."""
+def train(settings: TrainSettings) -> None:
+    """Trains for the iterations or the minutes asked for, or until Ctrl-C."""
     _start_ray()
     stop = StopRequest()
     algo = algorithm(settings)
     check = Validation(settings)
     log = LearningLog(settings.folder / "learning.csv", keep=settings.resume)
-    deadline = max(deadline, time.monotonic() + LEAST_SHARE * 60.0 * settings.minutes)
-    seconds = deadline - time.monotonic()
-    with stop, tqdm(total=settings.iterations or round(seconds), unit="it" if settings.iterations else "s") as bar:
+    seconds = 60.0 * settings.minutes
+    with stop, tqdm(total=round(seconds) or settings.iterations, unit="s" if seconds else "it") as bar:
         began = checked = time.monotonic()
         for iteration in range(1, sys.maxsize):
             row = figures(algo.train())
             row |= {"seconds": log.seconds + time.monotonic() - began}
-            last = stop.asked or (
-                iteration >= settings.iterations if settings.iterations else time.monotonic() >= deadline
-            )
+            trained = time.monotonic() - began
+            last = stop.asked or (trained >= seconds if seconds else iteration >= settings.iterations)
             if last or iteration == 1 or time.monotonic() - checked >= CHECK_SECONDS:
                 row |= check(algo)
                 save(algo, settings.folder / "checkpoint")
                 checked = time.monotonic()
             log.add(row)
-            bar.update(1 if settings.iterations else min(round(time.monotonic() - began), bar.total) - bar.n)
+            bar.update(min(round(trained), bar.total) - bar.n if seconds else 1)
             bar.set_postfix_str(log.headline())
             if last:
                 break
@@ -249,7 +242,7 @@ def _start_ray() -> None:
 
 
 def _duration(settings: TrainSettings) -> str:
-    return f"{settings.iterations} iterations" if settings.iterations else f"{settings.minutes:g} minutes in all"
+    return f"{settings.minutes:g} minutes" if settings.minutes else f"{settings.iterations} iterations"
 
 
 if __name__ == "__main__":
