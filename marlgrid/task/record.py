@@ -12,6 +12,7 @@ import numpy as np
 from marlgrid.model.grid import Grid
 from marlgrid.model.system import System
 from marlgrid.simulation.state import Outcome
+from marlgrid.task import element_state
 from marlgrid.task import observation_graphs as graphs
 from marlgrid.task.attributes import ATTRIBUTES, VECTOR, shape
 
@@ -87,6 +88,25 @@ class Record(Named):
             raise ValueError(f"there is no substation {sub_id!r}; give a number below {self.grid.n_sub} or a name")
         topology: np.ndarray = self.topo_vect[self.grid.sub_start[sub] : self.grid.sub_start[sub + 1]]
         return topology
+
+    def state_of(
+        self,
+        *,
+        load_id: int | None = None,
+        gen_id: int | None = None,
+        line_id: int | None = None,
+        storage_id: int | None = None,
+        substation_id: int | None = None,
+    ) -> dict[str, Any]:
+        """All about one element, see ``element_state``. Raises ValueError unless exactly one existing one is given."""
+        return element_state.state_of(
+            self,
+            load_id=load_id,
+            gen_id=gen_id,
+            line_id=line_id,
+            storage_id=storage_id,
+            substation_id=substation_id,
+        )
 
     # ------------------------------------------------------------------ vector and JSON
     def to_vect(self) -> np.ndarray:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.state import Outcome
+from marlgrid.task.attributes import ATTRIBUTES, attribute_table, shape
+from marlgrid.task.commands import split_by_zone
 from marlgrid.task.observation import Observation
 from tests.task.tasks import case_task, rest, small_task
+
+DOCS = Path(__file__).parents[2] / "docs" / "observation.md"
 
 
 def seen(task, **reset):
@@ -30,30 +37,179 @@ def test_time():
     assert (observation.current_step, observation.max_step, observation.delta_time) == (2, 20, 5.0)
 
 
-def test_every_attribute_reads_and_none_can_be_written():
+def test_every_attribute_is_as_the_table_says_and_none_can_be_written():
     observation, _ = seen(case_task("case14"))
-    arrays = 0
-    for name in dir(observation):
-        if name.startswith("__") or name in (
-            "state",
-            "task",
-            "grid",
-            "simulate",
-            "sub_topology",
-            "get_time_stamp",
-            "_joint",
-        ):
-            continue
+    assert set(ATTRIBUTES) < set(dir(observation))
+    for name, attribute in ATTRIBUTES.items():
         value = getattr(observation, name)
-        if isinstance(value, np.ndarray):
-            arrays += 1
+        assert np.shape(value) == shape(observation.grid, name), name
+        if attribute.size:
             assert not value.flags.writeable, name
-            assert np.isfinite(np.asarray(value, dtype=float)).all(), name
-    assert arrays > 50
+            assert value.dtype == {int: np.int32, float: np.float64, bool: bool}[attribute.dtype], name
+        else:
+            assert isinstance(value, attribute.dtype), name
+        assert np.isfinite(np.asarray(value, dtype=float)).all(), name
     before = observation.rho.copy()
     with pytest.raises(ValueError, match="read-only"):
         observation.rho[0] = 3.0
     assert np.array_equal(observation.state.rho[0], before)
+    assert observation.to_dict().keys() == ATTRIBUTES.keys()
+
+
+def test_the_table_in_the_docs():
+    assert attribute_table() in DOCS.read_text(encoding="utf-8").replace("\r\n", "\n")
+    methods = set(re.findall(r"`(\w+)\(", DOCS.read_text(encoding="utf-8")))
+    assert {"simulate", "state_of", "to_vect"} <= methods <= set(dir(Observation))
+
+
+def test_vector_and_json_there_and_back():
+    task = case_task("case14")
+    observation, episode = seen(task)
+    line = task.make_action({"set_line_status": (2, -1)})
+    episode, _ = task.step(episode, rest(task) | {"zone_0": [line]})
+    later = Observation(task, episode.state)
+    for given in (observation, later):
+        told = observation.from_json(json.loads(json.dumps(given.to_json())))
+        vector = given.to_vect()
+        rounded = observation.from_vect(vector)
+        assert vector.dtype == np.float32
+        for name in ATTRIBUTES:
+            assert np.array_equal(getattr(told, name), getattr(given, name)), name
+            assert np.asarray(getattr(rounded, name)).dtype == np.asarray(getattr(given, name)).dtype, name
+            assert getattr(rounded, name) == pytest.approx(getattr(given, name), rel=1e-6, abs=1e-5), name
+        assert np.array_equal(rounded.to_vect(), vector)
+        assert told == given
+        assert told.time_stamp == given.time_stamp
+        assert np.array_equal(told.flow_bus_matrix()[0], given.flow_bus_matrix()[0])
+        with pytest.raises(AttributeError, match="no attribute 'simulate'"):
+            told.simulate()
+    assert observation != later
+    with pytest.raises(ValueError, match="has shape"):
+        observation.from_vect(vector[:-1])
+    with pytest.raises(ValueError, match="entry 3 of the vector is not a finite number"):
+        observation.from_vect(np.where(np.arange(len(vector)) == 3, np.nan, vector))
+    with pytest.raises(ValueError, match=r"missing \['rho'\], unknown \['roh'\]"):
+        observation.from_json({{"rho": "roh"}.get(name, name): value for name, value in observation.to_json().items()})
+    with pytest.raises(ValueError, match="rho: 1 values were given, this grid has 20"):
+        observation.from_json(observation.to_json() | {"rho": [0.5]})
+
+
+def test_differences():
+    task = case_task("case14")
+    observation, episode = seen(task)
+    episode, _ = task.step(episode, rest(task) | {"zone_0": [task.make_action({"set_line_status": (2, -1)})]})
+    later = Observation(task, episode.state)
+    difference, names = later.where_different(observation)
+    assert np.flatnonzero(difference.line_status).tolist() == [2]
+    assert np.array_equal(difference.rho, later.rho - observation.rho)
+    assert difference.current_step == 1
+    assert {"rho", "topo_vect", "line_status", "current_step", "minute_of_hour"} <= set(names)
+    assert not {"year", "outcome", "max_step"} & set(names)
+    assert observation.where_different(observation)[1] == []
+    assert "rho" not in later.where_different(observation, tolerance=10.0)[1]
+    with pytest.raises(ValueError, match="different grids"):
+        observation - seen(small_task())[0]
+    with pytest.raises(TypeError, match="not with int"):
+        observation - 1
+    assert observation != seen(small_task())[0]
+
+
+def test_kirchhoff_in_matrix_and_graph():
+    observation, _ = seen(case_task("case14"))
+    for active in (True, False):
+        matrix, of = observation.flow_bus_matrix(active_flow=active)
+        assert matrix.sum(axis=1) == pytest.approx(0, abs=1e-5)
+        assert np.array_equal(observation.flow_bus_matrix(active, as_csr_matrix=True)[0].toarray(), matrix)
+    assert matrix.shape == (14, 14)
+    assert of.load.tolist() == observation.grid.load_to_subid.tolist()
+    graph = observation.as_networkx()
+    for node in graph.nodes:
+        sent = sum(graph.edges[e]["p_or" if node == min(e) else "p_ex"] for e in graph.edges(node))
+        assert sent == pytest.approx(graph.nodes[node]["p"], abs=1e-5)
+    for name in ("connectivity_matrix", "bus_connectivity_matrix"):
+        matrix = getattr(observation, name)()
+        assert np.array_equal(getattr(observation, name)(as_csr_matrix=True).toarray(), matrix)
+        assert np.array_equal(matrix, matrix.T)
+        assert set(np.unique(matrix)) == {0, 1}
+
+
+def test_parallel_lines_are_one_edge():
+    observation, _ = seen(case_task("case118"))
+    grid = observation.grid
+    pairs = list(zip(grid.line_or_to_subid, grid.line_ex_to_subid, strict=True))
+    double = sorted(
+        {tuple(sorted(map(int, pair))) for pair in pairs if pairs.count(pair) + pairs.count(pair[::-1]) > 1}
+    )
+    assert double
+    graph = observation.as_networkx()
+    assert graph.number_of_edges() < grid.n_line
+    for low, high in double:
+        lines = [i for i, pair in enumerate(pairs) if set(pair) == {low, high}]
+        edge = graph.edges[low, high]
+        assert edge["nb_connected"] == len(lines)
+        assert edge["rho"] == observation.rho[lines].max()
+        assert edge["thermal_limit"] == pytest.approx(observation.thermal_limit[lines].sum())
+        here = [observation.p_or[i] if pairs[i][0] == low else observation.p_ex[i] for i in lines]
+        assert edge["p_or"] == pytest.approx(sum(here))
+
+
+def test_an_added_action_returns_lines_to_their_last_busbars():
+    task = case_task("case14")
+    _, episode = seen(task)
+    line = 2
+    sub = int(task.system.grid.line_or_to_subid[line])
+    split = np.ones(task.system.grid.sub_info[sub], dtype=int)
+    place = int(task.system.grid.line_or_pos_topo_vect[line])
+    start = int(task.system.grid.sub_start[sub])
+    ends = np.flatnonzero(task.system.grid.topology_layout.line[start : start + len(split)] >= 0)
+    split[[place - start, next(i for i in ends if i != place - start)]] = 2
+    for keys in ({"set_bus": {"substations_id": (sub, split)}}, {"set_line_status": (line, -1)}):
+        seen_first = Observation(task, episode.state) + keys
+        parts = split_by_zone(task.system, task.make_action(keys))
+        played = {agent: [part] for agent, part in zip(task.zones, parts, strict=True)}
+        episode, _ = task.step(episode, rest(task) | played)
+        assert np.array_equal(seen_first.topo_vect, episode.state.topology.topo_vect[0])
+    off = Observation(task, episode.state)
+    assert not off.line_status[line]
+    for keys in ({"set_line_status": (line, 1)}, {"change_line_status": [line]}):
+        on = off + keys
+        assert on.topo_vect[place] == 2
+        assert on.line_status.all()
+        assert on.line_or_bus[line] == 2
+        assert on.bus_connectivity_matrix().shape == (15, 15)
+        with pytest.raises(
+            AttributeError, match=r"rho is not known here, only .*: it takes a power flow, see simulate"
+        ):
+            on.rho  # noqa: B018
+    assert not off.line_status[line], "asking changes nothing"
+
+
+def test_state_of():
+    observation, _ = seen(case_task("case14"))
+    line = observation.state_of(line_id=4)
+    assert line["origin"]["theta"] == observation.theta_or[4]
+    assert line["extremity"]["theta"] == observation.theta_ex[4]
+    assert observation.state_of(substation_id=1)["nb_bus"] == 1
+    with pytest.raises(ValueError, match=r"exactly one of .*, not none"):
+        observation.state_of()
+    with pytest.raises(ValueError, match=r"exactly one of .*'gen_id'.*, not \['load_id', 'gen_id'\]"):
+        observation.state_of(load_id=1, gen_id=1)
+    with pytest.raises(ValueError, match="line_id: there is no 20; numbers go from 0 to 19"):
+        observation.state_of(line_id=20)
+
+
+def test_forecasts():
+    task = case_task("case14")
+    observation, episode = seen(task, scenario=3, t_start=5)
+    assert np.array_equal(observation.get_forecasted_inj(0).load_p, observation.load_p)
+    ahead = task.series.forecast(episode.state.scenario, episode.state.t, 2)
+    assert np.array_equal(observation.get_forecasted_inj(2).gen_p, ahead.gen_p[0])
+    arrays = observation.get_forecast_arrays()
+    assert {len(array) for array in arrays} == {task.series.n_horizon + 1}
+    assert np.array_equal(arrays.load_q[2], ahead.load_q[0])
+    assert np.array_equal(arrays.maintenance[2], ahead.time_next_maintenance[0] == 0)
+    with pytest.raises(ValueError, match="horizon from 0 to"):
+        observation.get_forecasted_inj(task.series.n_horizon + 1)
 
 
 def test_derived_attributes():

@@ -34,6 +34,9 @@ PLACES = {
     f"{name}_{side}" for name in ("node_id", "sub_id", "bus", "global_bus", "v", "theta") for side in ("or", "ex")
 }
 """Of an edge; there they are the line's, although powers and currents are turned to the node of the lower number."""
+COUNTS = {
+    "load_id": "n_load", "gen_id": "n_gen", "line_id": "n_line", "storage_id": "n_storage", "substation_id": "n_sub",
+}  # fmt: skip
 CASES = ("l2rpn_case14_sandbox", "educ_case14_storage")
 
 
@@ -75,6 +78,9 @@ def kept(theirs) -> dict:
         "graph": theirs.as_networkx(),
         "forecasts": [[np.array(part) for part in forecast] for forecast in forecasts],
         "arrays": [np.array(part) for part in theirs.get_forecast_arrays()],
+        "states": {
+            (key, i): theirs.state_of(**{key: i}) for key, n in COUNTS.items() for i in range(getattr(theirs, n))
+        },
         "vector": {name: np.array(getattr(theirs, name)) for name in theirs.attr_list_vect},
     }
 
@@ -175,6 +181,26 @@ def test_energy_graph(watched):
                 told = (mine[f"{name}_{side}"] for name in ("node_id", "sub_id", "bus", "global_bus"))
                 assert [*told] == [node, here["sub_id"], here["local_bus_id"], here["global_bus_id"]]
                 assert [mine[f"v_{side}"], mine[f"theta_{side}"]] == pytest.approx([here["v"], here["theta"]])
+
+
+def test_state_of(watched):
+    for ours, _, then in watched.pairs:
+        for (key, i), reference in then["states"].items():
+            mine = ours.state_of(**{key: i})
+            assert mine.keys() == reference.keys()
+            if key == "line_id":
+                assert [mine[end]["theta"] for end in ("origin", "extremity")] == [ours.theta_or[i], ours.theta_ex[i]]
+                for end, part in (("origin", "or"), ("extremity", "ex")):  # there, the two angles are mixed up
+                    reference[end]["theta"] = then["vector"][f"theta_{part}"][i]
+            compared = [(mine, reference)]
+            while compared:
+                here, there = compared.pop()
+                assert here.keys() == there.keys()
+                for name, value in there.items():
+                    if isinstance(value, dict):
+                        compared.append((here[name], value))
+                    else:
+                        same(here[name], value, f"{key} {i} {name}")
 
 
 def test_forecasts(watched):
