@@ -73,7 +73,7 @@ def costs(task: Task, agent: Agent, starts: Starts, year: int = 2020, unserved: 
 
 
 def _load_cost(task: Task, starts: Starts, played: np.ndarray) -> np.ndarray:
-    """(n_episode,) load of all steps after ``played`` at the dearest generator; as there, MW count per step, not hour."""
+    """(n_episode,) load of all steps after ``played`` at the dearest generator; MW count per step as there."""
     lost = np.zeros(len(starts.seed))
     for i, (scenario, first) in enumerate(zip(starts.scenario, starts.t_start, strict=True)):
         last = min(first + starts.max_steps, task.series.n_rows(int(scenario)) - 1)
