@@ -13,7 +13,7 @@ import argparse
 import sys
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Tally:
     ends: Counter = field(default_factory=Counter)
     excluded: Counter = field(default_factory=Counter)
     """How often each deliberate difference was met."""
+    trips: int = 0
     under_attack: int = 0
     """Steps with an attack in force."""
     simulated: int = 0
@@ -50,7 +51,8 @@ class Tally:
         return (
             f"verdicts: {dict(self.reasons)}\nends: {dict(self.ends)}\n"
             f"largest dispatch gap: {self.dispatch_gap_mw:.3f} MW\n"
-            f"under_attack={self.under_attack}, simulated={self.simulated}, excluded={dict(self.excluded)}\n"
+            f"trips={self.trips}, under_attack={self.under_attack}, simulated={self.simulated}, "
+            f"excluded={dict(self.excluded)}\n"
             f"steps={self.steps}, mismatches={len(self.mismatches)}"
         )
 
@@ -88,13 +90,23 @@ class Replay:
 class LockStep:
     """Both worlds, side by side."""
 
-    def __init__(self, case: str) -> None:
+    def __init__(self, case: str, limits: float = 1.0) -> None:
+        """``limits`` scales all thermal limits: what is below 1 makes lines trip."""
         self.case, self.world = case, grid2op_environment(case)
         self.episodes = scenarios_of(self.world)
         self.env = self.episodes[0][0]
         self.system, series = load_case(case, zones=1)
+        if limits != 1:
+            self._scale(limits)
         self.series = Replay(series)
         self.stepper = Stepper(self.system, power_flow("newton", self.system.grid), areas_of(self.env))
+
+    def _scale(self, limits: float) -> None:
+        """Thermal limits of both worlds; unscaled, each has those that it read."""
+        limit = np.asarray(self.system.grid.thermal_limit) * limits
+        self.system = replace(self.system, grid=replace(self.system.grid, thermal_limit=limit))
+        for env in {id(env): env for env, _ in self.episodes}.values():
+            env.set_thermal_limit(limit)
 
     def run(self, policy: str, n_step: int, n_simulate: int = 0, seed: int = 0, progress: bool = True) -> Tally:
         """At least ``n_step`` steps, a new scenario after each game over or mismatch.
@@ -154,6 +166,7 @@ class LockStep:
         self.state = ours.state
         self.tally.steps += 1
         self.tally.under_attack += bool(attacked.any())
+        self.tally.trips += int((self.state.disc_lines >= 0).sum())
         self.tally.excluded.update(ours.excluded)
         self.tally.dispatch_gap_mw = max(self.tally.dispatch_gap_mw, ours.gap_mw)
         self.tally.reasons[Reason(int(ours.ruling.reason[0, 0])).name] += 1
@@ -244,10 +257,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--policy", choices=POLICIES, default="random")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--simulate", type=int, default=0, metavar="N", help="compare what-if answers on N states")
+    parser.add_argument("--limits", type=float, default=1.0, metavar="RATIO", help="scale thermal limits: lines trip")
     asked = parser.parse_args(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tally = LockStep(asked.case).run(asked.policy, asked.steps, asked.simulate, asked.seed)
+        tally = LockStep(asked.case, asked.limits).run(asked.policy, asked.steps, asked.simulate, asked.seed)
     print(f"case={asked.case} policy={asked.policy} seed={asked.seed}\n{tally}")
     return 1 if tally.mismatches else 0
 

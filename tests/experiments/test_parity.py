@@ -64,6 +64,12 @@ def test_both_agree_for_longer(worlds, case, policy):
     agree(worlds(case), policy, n_step=150, n_simulate=6)
 
 
+def test_both_trip_the_same_lines_in_the_same_waves():
+    lock_step = quietly(lambda: LockStep("l2rpn_icaps_2021", limits=0.6))
+    agree(lock_step, "topology", n_step=20, n_simulate=2)
+    assert lock_step.tally.trips > 20
+
+
 def test_other_rules_are_found_out(worlds):
     """The comparison can fail: here lines count as overloaded at a tenth of their limits."""
     honest = worlds(STORAGE)
