@@ -20,7 +20,7 @@ FOREIGN = {
     "numpy": ("",),
     "numba": ("",),
     "scipy": ("model", "powerflow", "simulation", "task"),
-    "networkx": ("task.observation_graphs", "task.rewards_topology"),
+    "networkx": ("task.elements_graph", "task.observation_graphs", "task.rewards_topology"),
     "pandas": ("model.datasets", "powerflow.pandapower"),
     "pandapower": ("model.datasets", "powerflow.pandapower"),
     "grid2op": ("model.datasets",),

@@ -83,6 +83,9 @@ def _per_pmax(o: Named) -> np.ndarray:
     return ratio
 
 
+INTO_LINE = ", positive into the line"
+
+
 def _flows(
     size: str, names: str, where: str, source: Callable[[str], Callable[[Observation], np.ndarray]] = _flow
 ) -> dict[str, Attribute]:
@@ -97,7 +100,8 @@ def _flows(
     found = {}
     for name in names.split():
         unit, noun = next(quantities[part] for part in name.strip("_").split("_") if part in quantities)
-        found[name] = Attribute(size, float, unit, f"{noun} {where}", source(name.strip("_")))
+        sense = INTO_LINE if size == "n_line" and unit in ("MW", "MVAr") else ""
+        found[name] = Attribute(size, float, unit, f"{noun} {where}{sense}", source(name.strip("_")))
     return found
 
 
@@ -111,10 +115,10 @@ _DATE = {
 }
 
 _GRID = {
-    **_flows("n_gen", "gen_p gen_q gen_v", "of each generator (v: of its bus)"),
-    **_flows("n_load", "load_p load_q load_v", "of each load (v: of its bus)"),
-    **_flows("n_line", "p_or q_or v_or a_or", "at the origin of each line, power into the line"),
-    **_flows("n_line", "p_ex q_ex v_ex a_ex", "at the extremity of each line, power into the line"),
+    **_flows("n_gen", "gen_p gen_q gen_v", "of each generator"),
+    **_flows("n_load", "load_p load_q load_v", "of each load"),
+    **_flows("n_line", "p_or q_or v_or a_or", "at the origin of each line"),
+    **_flows("n_line", "p_ex q_ex v_ex a_ex", "at the extremity of each line"),
     "rho": Attribute("n_line", float, "ratio", "origin's current over the thermal limit", lambda o: o.state.rho[0]),
     "line_status": Attribute("n_line", bool, "", "in service", derived=_line_status),
     "timestep_overflow": Attribute(
@@ -156,7 +160,7 @@ _DISPATCH = {
 }  # fmt: skip
 
 _LATER = {
-    **_flows("n_shunt", "_shunt_p _shunt_q _shunt_v", "of each shunt (v: of its bus)"),
+    **_flows("n_shunt", "_shunt_p _shunt_q _shunt_v", "of each shunt"),
     "_shunt_bus": Attribute(
         "n_shunt", int, "busbar", "busbar of each shunt, -1 out", lambda o: o.state.topology.shunt_bus[0], lost=-1
     ),
@@ -211,9 +215,9 @@ _DERIVED = {
                           derived=_busbar(lambda g: g.load_pos_topo_vect), lost=-1, in_vector=False),
     "storage_bus": Attribute("n_storage", int, "busbar", "busbar of each storage, -1 out",
                              derived=_busbar(lambda g: g.storage_pos_topo_vect), lost=-1, in_vector=False),
-    "line_or_bus": Attribute("n_line", int, "busbar", "busbar of each origin, -1 out",
+    "line_or_bus": Attribute("n_line", int, "busbar", "busbar of each line's origin, -1 out",
                              derived=_busbar(lambda g: g.line_or_pos_topo_vect), lost=-1, in_vector=False),
-    "line_ex_bus": Attribute("n_line", int, "busbar", "busbar of each extremity, -1 out",
+    "line_ex_bus": Attribute("n_line", int, "busbar", "busbar of each line's extremity, -1 out",
                              derived=_busbar(lambda g: g.line_ex_pos_topo_vect), lost=-1, in_vector=False),
     "thermal_limit": Attribute("n_line", float, "A", "of each line", derived=lambda o: o.system.thermal_limit,
                                lost=None, in_vector=False),
@@ -244,7 +248,8 @@ def attribute_table() -> str:
     """The table in Markdown."""
     lines = ["| name | size | type | unit | meaning | after a game over |", "|---|---|---|---|---|---|"]
     for name, a in ATTRIBUTES.items():
-        lost = "unchanged" if a.lost is None else "False" if a.dtype is bool else f"{a.lost:g}"
+        kept = "unchanged" if a.derived is None or name == "thermal_limit" else "as it follows"
+        lost = kept if a.lost is None else "False" if a.dtype is bool else f"{a.lost:g}"
         listed = name if a.in_vector else f"{name} *"
         lines.append(f"| {listed} | {a.size or 1} | {a.dtype.__name__} | {a.unit} | {a.meaning} | {lost} |")
     return "\n".join(lines)

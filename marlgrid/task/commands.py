@@ -55,7 +55,8 @@ def make_action(system: System | Grid, keys: MakeKeys) -> Commands:
     unknown = sorted(set(map(str, keys)) - set(_READERS))
     if unknown:
         raise ValueError(f"unknown key(s) {unknown} in an action; choose from {list(_READERS)}")
-    parts = [_READERS[key](grid, key, value) for key, value in keys.items()]
+    # a zone's commands stand in the order of their kinds, whatever that of the keys
+    parts = [read(grid, key, keys[key]) for key, read in _READERS.items() if key in keys]
     return concatenate(parts) if parts else NO_COMMANDS
 
 
@@ -238,9 +239,10 @@ _READERS: dict[str, Callable[[Grid, str, Any], Commands]] = {
     "set_bus": _set_bus,
     "change_bus": _change_bus,
     "redispatch": _redispatch,
-    "set_storage": _set_storage,
     "curtail": _curtail,
+    "set_storage": _set_storage,
 }
+"""In the order of the kinds."""
 
 
 # ---------------------------------------------------------------------------------------------------- in words

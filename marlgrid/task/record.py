@@ -15,6 +15,7 @@ from marlgrid.simulation.state import Outcome
 from marlgrid.task import element_state
 from marlgrid.task import observation_graphs as graphs
 from marlgrid.task.attributes import ATTRIBUTES, VECTOR, shape
+from marlgrid.task.elements_graph import elements_graph
 
 TOLERANCE = 1e-3
 """Numbers closer than this are the same to ``==`` and ``where_different`` (as in Grid2Op)."""
@@ -189,6 +190,10 @@ class Record(Named):
         return graphs.energy_graph(self)
 
     get_energy_graph = as_networkx
+
+    def get_elements_graph(self) -> Any:
+        """Frozen ``networkx.DiGraph`` of all elements, see ``elements_graph.elements_graph``."""
+        return elements_graph(self)
 
 
 def _typed(name: str, value: np.ndarray) -> Any:

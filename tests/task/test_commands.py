@@ -134,3 +134,11 @@ def test_commands_go_to_the_owner(tie_lines, switcher):
     assert parts[1].value[parts[1].kind == Kind.REDISPATCH].tolist() == [2.0]
     assert (parts[1].kind == Kind.SET_BUS).sum() == 1
     assert [len(part.kind) for part in split_by_zone(system, None)] == [0, 0]
+
+
+def test_commands_stand_in_the_order_of_their_kinds():
+    keys = {"redispatch": (0, 1.0), "set_bus": {"loads_id": (0, 2)}, "set_line_status": (1, 1)}
+    assert make_action(GRID, keys).kind.tolist() == [Kind.SET_LINE_STATUS, Kind.SET_BUS, Kind.REDISPATCH]
+    kinds = [Kind.REDISPATCH, Kind.CURTAIL, Kind.SET_STORAGE]
+    keys = {"set_storage": (0, 1.0), "curtail": (0, 0.5), "redispatch": (0, 1.0)}
+    assert make_action(GRID, keys).kind.tolist() == kinds

@@ -76,6 +76,7 @@ def kept(theirs) -> dict:
         "p": theirs.flow_bus_matrix(),
         "q": theirs.flow_bus_matrix(active_flow=False),
         "graph": theirs.as_networkx(),
+        "elements": theirs.copy().get_elements_graph(),
         "forecasts": [[np.array(part) for part in forecast] for forecast in forecasts],
         "arrays": [np.array(part) for part in theirs.get_forecast_arrays()],
         "states": {
@@ -181,6 +182,27 @@ def test_energy_graph(watched):
                 told = (mine[f"{name}_{side}"] for name in ("node_id", "sub_id", "bus", "global_bus"))
                 assert [*told] == [node, here["sub_id"], here["local_bus_id"], here["global_bus_id"]]
                 assert [mine[f"v_{side}"], mine[f"theta_{side}"]] == pytest.approx([here["v"], here["theta"]])
+
+
+def test_elements_graph(watched):
+    for ours, _, then in watched.pairs:
+        graph, reference = ours.get_elements_graph(), then["elements"]
+        assert sorted(graph.nodes) == sorted(reference.nodes)
+        assert sorted(graph.edges) == sorted(reference.edges)
+        for node, attributes in reference.nodes.items():
+            if attributes["type"] == "gen":  # there, the graph zeroes it
+                attributes = attributes | {"p_delta": then["vector"]["gen_p_delta"][attributes["id"]]}
+            compare(graph.nodes[node], attributes, f"node {node}")
+        for edge, attributes in reference.edges.items():
+            compare(graph.edges[edge], attributes, f"edge {edge}")
+
+
+def compare(ours, theirs, what):
+    for name, value in theirs.items():
+        if isinstance(value, str):
+            assert ours[name] == value, (what, name)
+        else:
+            same(ours[name], value, f"{what} {theirs.get('type')} {name}", 2e-3)
 
 
 def test_state_of(watched):
