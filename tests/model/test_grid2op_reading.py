@@ -2,123 +2,31 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
-import lzma
 import pickle
 import sys
-import zipfile
-from functools import lru_cache
 
 import numpy as np
-import pandapower
-import pandapower.networks
 import pytest
 
 from marlgrid.model.datasets.grid2op_config import Construct, Symbol, read_config
 from marlgrid.model.datasets.grid2op_folder import load_folder
 from marlgrid.model.datasets.grid2op_maintenance import MaintenancePlan, draw_maintenance
 from marlgrid.model.datasets.grid2op_series import split_ranges
-
-N_ROW = 12
-LOADS = ("load_a", "load_b", "load_c")
-GENS = ("gen_x", "gen_y", "gen_slack")
-LINES = ("l0", "l1", "l2", "l3", "t4")
-
-CONFIG = """
-from grid2op.Chronics import Multifolder, {reader}
-import nothing_that_exists
-
-nothing_that_exists.explode()
-config = {{
-    "chronics_class": Multifolder,
-    "grid_value_class": {reader},
-    "thermal_limits": {limits},
-    "names_chronics_to_grid": {names},
-{more}
-}}
-"""
-
-
-@lru_cache
-def network():
-    """Four substations in a ring at 100 kV, a fifth behind a transformer, as json."""
-    net = pandapower.create_empty_network()
-    for bus in range(5):
-        pandapower.create_bus(net, 100.0 if bus < 4 else 20.0, name=f"sub_{bus}")
-    for line, (a, b) in enumerate([(0, 1), (1, 2), (2, 3), (3, 0)]):
-        pandapower.create_line_from_parameters(net, a, b, 10.0, 0.05, 0.4, 10.0, 0.5, name=f"l{line}")
-    pandapower.create_transformer_from_parameters(net, 3, 4, 50.0, 100.0, 20.0, 0.5, 10.0, 0.0, 0.0, name="t4")
-    for name, bus in zip(LOADS, (1, 2, 4), strict=True):
-        pandapower.create_load(net, bus, 10.0, 3.0, name=name)
-    pandapower.create_gen(net, 1, 10.0, vm_pu=1.01, name="gen_x")
-    pandapower.create_gen(net, 2, 10.0, vm_pu=1.02, name="gen_y")
-    pandapower.create_gen(net, 0, 10.0, vm_pu=1.03, slack=True, name="gen_slack")
-    return pandapower.to_json(net)
-
-
-def numbers(n_column, seed, n_row=N_ROW):
-    return np.round(np.random.default_rng(seed).uniform(5.0, 12.0, (n_row, n_column)), 1)
-
-
-def csv(names, values):
-    return "\n".join([";".join(names), *(";".join(str(value) for value in row) for row in values)]) + "\n"
-
-
-WRITERS = {
-    ".csv": lambda path, text: path.write_text(text),
-    ".csv.bz2": lambda path, text: path.write_bytes(bz2.compress(text.encode())),
-    ".csv.gz": lambda path, text: path.write_bytes(gzip.compress(text.encode())),
-    ".csv.gzip": lambda path, text: path.write_bytes(gzip.compress(text.encode())),
-    ".csv.xz": lambda path, text: path.write_bytes(lzma.compress(text.encode())),
-    ".zip": lambda path, text: write_zip(path, text),
-}
-
-
-def write_zip(path, text):
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("table.csv", text)
-
-
-def write_scenario(folder, tables, ending=".csv", start="2021-03-01 00:00", interval="00:15"):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, (names, values) in tables.items():
-        WRITERS[ending](folder / f"{name}{ending}", csv(names, values))
-    (folder / "start_datetime.info").write_text(start + "\n")
-    (folder / "time_interval.info").write_text(interval + "\n")
-
-
-def tables(seed=0, n_row=N_ROW):
-    return {
-        "load_p": (LOADS, numbers(3, seed, n_row)),
-        "load_q": (LOADS, numbers(3, seed + 1, n_row)),
-        "prod_p": (GENS, numbers(3, seed + 2, n_row)),
-    }
-
-
-def config_text(reader="GridStateFromFile", limits=None, names=None, more=""):
-    return CONFIG.format(reader=reader, limits=limits, names=names, more=more)
-
-
-def write_folder(root, n_scenario=1, config=None, ending=".csv"):
-    root.mkdir(parents=True, exist_ok=True)
-    (root / "grid.json").write_text(network())
-    (root / "config.py").write_text(config if config is not None else config_text())
-    (root / "prods_charac.csv").write_text(
-        "name,type,Pmax,Pmin,max_ramp_up,max_ramp_down,min_up_time,min_down_time,marginal_cost,start_cost,shut_down_cost\n"
-        "gen_y,wind,30,0,,,0,0,0,0,0\n"
-        "gen_slack,thermal,80,5,4,3,12,8,60,20,10\n"
-        "gen_x,hydro,40,1,9,9,0,0,5,1,2\n"
-    )
-    (root / "grid_layout.json").write_text(json.dumps({f"sub_{bus}": [bus, bus**2] for bus in range(5)}))
-    for scenario in range(n_scenario):
-        write_scenario(root / "chronics" / f"{scenario:03d}", tables(10 * scenario), ending)
-    return root
-
-
-def first(case, t=0, scenario=0):
-    return case.series.at(np.array([scenario]), np.array([t], dtype=np.int32))
+from tests.model.grid2op_writing import (
+    GENS,
+    LINES,
+    LOADS,
+    N_ROW,
+    WRITERS,
+    config_text,
+    first,
+    numbers,
+    opponent_config,
+    tables,
+    write_folder,
+    write_scenario,
+)
 
 
 @pytest.fixture
@@ -307,20 +215,6 @@ def test_difficulty_levels(folder):
     assert load_folder(folder).system.parameters.nb_timestep_reconnection == 3
 
 
-OPPONENT = """
-    "opponent_class": RandomLineOpponent,
-    "opponent_attack_cooldown": 12 * 24,
-    "opponent_attack_duration": 4 * 12,
-    "opponent_init_budget": 10.5,
-    "opponent_budget_per_ts": 0.25,
-    "kwargs_opponent": {"lines_attacked": [["l2"], ["l0", "l3"]]},
-"""
-
-
-def opponent_config(text=OPPONENT):
-    return "from grid2op.Opponent import RandomLineOpponent\n" + config_text(more=text)
-
-
 def test_opponent(tmp_path):
     attack = load_folder(write_folder(tmp_path / "env", config=opponent_config())).system.attack
     assert attack.lines == ("l2", "l0", "l3")
@@ -388,102 +282,3 @@ def test_random_maintenance_follows_its_plan():
     assert 0.45 < share < 0.75
     whole_days = mask[working].reshape(-1, 96, 6)
     assert (whole_days.min(axis=1) == whole_days.max(axis=1)).all()
-
-
-# ---------------------------------------------------------------------- bad folders
-def test_missing_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no Grid2Op environment folder 'no_such_env'"):
-        load_folder("no_such_env")
-    with pytest.raises(FileNotFoundError, match=r"neither grid\.json"):
-        load_folder(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("missing", "message"),
-    [
-        ("config.py", r"config\.py does not exist"),
-        ("chronics", "chronics does not exist"),
-        ("chronics/000", "chronics holds no scenario"),
-        ("chronics/000/load_q.csv", r"chronics.000 has no table 'load_q'; give load_q with one of the endings \.csv"),
-        ("storage_units_charac.csv", r"storage_units_charac\.csv does not exist, and the grid has storages"),
-    ],
-)
-def test_missing_part(folder, missing, message):
-    path = folder / missing
-    if path.is_dir():
-        path.rename(folder / "elsewhere")
-    elif path.is_file():
-        path.unlink()
-    else:
-        net = pandapower.from_json_string(network())
-        pandapower.create_storage(net, 1, p_mw=0.0, max_e_mwh=8.0, name="battery")
-        pandapower.to_json(net, str(folder / "grid.json"))
-    with pytest.raises(FileNotFoundError, match=message):
-        first(load_folder(folder))
-
-
-BROKEN = {
-    "grid.json": ("{ not json", "grid.json is not readable as a pandapower network"),
-    "config.py": ("config = {", "config.py cannot be read as Python"),
-    "prods_charac.csv": ("name,type\ngen_x,hydro\n", "prods_charac.csv lacks the column"),
-    "grid_layout.json": ('{"sub_0": [0, 0]}', "grid_layout.json gives no place for"),
-    "difficulty_levels.json": ("[1]", "difficulty_levels.json must hold a json object"),
-    "parameters.json": ('{"MAX_SUB_CHANGD": 1}', "parameters.json: unknown parameter"),
-    "chronics/000/load_p.csv": (
-        "load_a;load_b\n1;2\n3;4\n",
-        r"load_p.csv must have one column for each.*missing \['load_c'\]",
-    ),
-    "chronics/000/load_q.csv": ("load_a;load_b;load_d\n1;2;3\n", r"load_q.csv must have.*not in the grid \['load_d'\]"),
-    "chronics/000/prod_p.csv": ("gen_x;gen_y;gen_slack\n1;2;3\n1;2;3\n", "prod_p.csv has 2 rows, load_p has 12"),
-    "chronics/000/prod_v.csv": (
-        "gen_x;gen_y;gen_slack\n1;2;3\n4;;6\n",
-        "prod_v.csv has nan in row 1 of column 'gen_y'",
-    ),
-    "chronics/000/hazards.csv": ("l0;l1;l2;l3;l9\n0;0;0;0;0\n", r"hazards.csv must have.*not in the grid \['l9'\]"),
-    "chronics/000/maintenance.csv": ("l0;l1;l2;l3;t4\n0;0;0;0;0\n", "maintenance.csv has 1 rows, load_p has 12"),
-    "chronics/000/start_datetime.info": ("yesterday", "start_datetime.info says 'yesterday'"),
-    "chronics/000/time_interval.info": ("often", "time_interval.info says 'often'"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_file(folder, name):
-    text, message = BROKEN[name]
-    (folder / name).write_text(text)
-    with pytest.raises(ValueError, match=message):
-        first(load_folder(folder))
-
-
-def test_broken_compression(folder):
-    (folder / "chronics" / "000" / "load_p.csv").unlink()
-    (folder / "chronics" / "000" / "load_p.csv.bz2").write_bytes(b"not bz2")
-    with pytest.raises(ValueError, match=r"load_p\.csv\.bz2 cannot be read as a table"):
-        first(load_folder(folder))
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        (config_text(limits=[1.0, 2.0]), "thermal_limits: 2 values for 5 lines"),
-        (config_text(limits=[1.0, 2.0, 3.0, -4.0, 5.0]), r"thermal_limits: not positive for \['l3'\]"),
-        (
-            config_text(limits={"l0": 1.0, "nowhere": 2.0}),
-            r"thermal_limits: missing .* not lines of the grid \['nowhere'\]",
-        ),
-        (config_text("ReadPypowNetData"), "old format of pypownet"),
-        (config_text().replace("Multifolder", "ChangeNothing"), "no time series"),
-        ("config = 3\n", "defines no dictionary named `config`"),
-        (opponent_config(OPPONENT.replace("l3", "l7")), r"lines_attacked: \['l7'\] are no lines"),
-    ],
-)
-def test_broken_config(tmp_path, config, message):
-    with pytest.raises(ValueError, match=message):
-        load_folder(write_folder(tmp_path / "env", config=config))
-
-
-def test_intervals_must_agree(tmp_path):
-    root = write_folder(tmp_path / "env", n_scenario=2)
-    (root / "chronics" / "001" / "time_interval.info").write_text("00:05")
-    case = load_folder(root)
-    with pytest.raises(ValueError, match=r"001 has steps of 5\.0 minutes"):
-        first(case, 0, 1)
