@@ -109,6 +109,10 @@ class Record(Named):
             substation_id=substation_id,
         )
 
+    def copy(self) -> Record:
+        """Itself: nothing in it can change."""
+        return self
+
     # ------------------------------------------------------------------ vector and JSON
     def to_vect(self) -> np.ndarray:
         """(size,) float32: the attributes of the vector end to end, in the order of ``attributes.VECTOR``."""

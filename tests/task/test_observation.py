@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import re
 from datetime import datetime
 from pathlib import Path
@@ -80,6 +82,7 @@ def test_vector_and_json_there_and_back():
         assert np.array_equal(rounded.to_vect(), vector)
         assert told == given
         assert told.time_stamp == given.time_stamp
+        assert pickle.loads(pickle.dumps(told)) == told == told.copy() == copy.copy(told)
         assert np.array_equal(told.flow_bus_matrix()[0], given.flow_bus_matrix()[0])
         with pytest.raises(AttributeError, match="no attribute 'simulate'"):
             told.simulate()
