@@ -35,6 +35,7 @@ class Parameters:
     max_line_status_changed: int = 1
     """Line statuses that one zone may change in a step."""
     ignore_min_up_down_time: bool = True
+    """False is refused: minimum up and down times of generators are not enforced."""
     allow_dispatch_gen_switch_off: bool = True
     limit_infeasible_curtailment_storage_action: bool = False
     """True: curtailment and storage are scaled back to what ramps can absorb, instead of ending the episode."""
@@ -78,6 +79,8 @@ def _parameter_problems(parameters: Parameters) -> Iterator[str]:
             f"soft_overflow_threshold is {parameters.soft_overflow_threshold}, give a ratio above 0 and below "
             f"hard_overflow_threshold ({parameters.hard_overflow_threshold})"
         )
+    if not parameters.ignore_min_up_down_time:
+        yield "ignore_min_up_down_time is False, but minimum up and down times are not enforced: leave it True"
     if not 0 <= parameters.init_storage_capacity <= 1:
         yield f"init_storage_capacity is {parameters.init_storage_capacity}, give a fraction in [0, 1]"
 

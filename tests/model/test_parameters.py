@@ -1,0 +1,47 @@
+"""Parameters: Grid2Op's names in any case, its defaults, and one clear error for what cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from marlgrid.model.parameters import AttackRules, Parameters
+
+
+def test_names_in_any_case():
+    changed = Parameters().changed({"NB_TIMESTEP_COOLDOWN_LINE": 3, "max_sub_changed": 2})
+    assert (changed.nb_timestep_cooldown_line, changed.max_sub_changed) == (3, 2)
+    assert Parameters().nb_timestep_cooldown_line == 0
+
+
+def test_unknown_name_lists_the_known():
+    with pytest.raises(ValueError, match=r"unknown parameter\(s\) \['max_subs'\]; choose from .*max_sub_changed"):
+        Parameters().changed({"MAX_SUBS": 2})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_sub_changed": -1}, "max_sub_changed is -1, give a whole number of at least 0"),
+        ({"nb_timestep_reconnection": 1.5}, "nb_timestep_reconnection is 1.5, give a whole number"),
+        ({"hard_overflow_threshold": 0.9}, "hard_overflow_threshold is 0.9, give a ratio of at least 1"),
+        ({"soft_overflow_threshold": 2.0}, "soft_overflow_threshold is 2.0, give a ratio above 0 and below"),
+        ({"init_storage_capacity": 1.1}, "init_storage_capacity is 1.1, give a fraction"),
+        ({"ignore_min_up_down_time": False}, "minimum up and down times are not enforced"),
+    ],
+)
+def test_what_cannot_be(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Parameters().changed(changes)
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"max_duration": 0}, "max_duration is 0 steps, give at least 1"),
+        ({"cooldown": -1}, "must not be negative"),
+        ({"budget_per_step": -0.5}, "must not be negative"),
+    ],
+)
+def test_terms_of_attack(terms, message):
+    with pytest.raises(ValueError, match=message):
+        AttackRules(**terms)
