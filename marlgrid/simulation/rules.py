@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import kernel
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action, Attack, Commands
 from marlgrid.simulation.judge import Reason, judge_actions, judge_zones, seen_by_judge
@@ -73,12 +73,11 @@ def attack_allowed(system: System, state: State, duration: np.ndarray | None = N
 
     ``duration`` (n_env,) in steps is what the budget must cover; None stands for the longest duration.
     """
-    rules = system.attack
-    length = rules.max_duration if duration is None else duration
-    budget = state.attack.budget + rules.budget_per_step - state.attack.remaining.sum(axis=1)
-    ready = (state.attack.cooldown == 0) & (budget >= length)
-    connected = state.topology.topo_vect[:, system.grid.line_or_pos_topo_vect] > 0
-    return system.attackable & connected & (state.attack.remaining == 0) & ready[:, None]
+    allowed = np.empty(state.attack.remaining.shape, dtype=np.bool_)
+    if duration is None:
+        duration = np.full(state.n_env, system.attack.max_duration, dtype=np.int32)
+    _attack_allowed(system.tables, duration, state.topology.topo_vect, state.attack, allowed)
+    return allowed
 
 
 def tick(system: System, state: State, ruling: Ruling) -> State:
@@ -108,6 +107,20 @@ def tick(system: System, state: State, ruling: Ruling) -> State:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
+@kernel
+def _attack_allowed(tables, duration, topo_vect, attack, allowed):  # pragma: no cover
+    for e in range(allowed.shape[0]):
+        spare = attack.budget[e] + tables.rules[0].attack_budget_per_step - attack.remaining[e].sum()
+        ready = attack.cooldown[e] == 0 and spare >= duration[e]
+        _free_lines(tables.line, topo_vect[e], attack.remaining[e], ready, allowed[e])
+
+
+@rule
+def _free_lines(line, topo_vect, remaining, ready, allowed):  # pragma: no cover
+    for l in range(len(line)):
+        allowed[l] = ready and line[l].attackable and topo_vect[line[l].or_pos] > 0 and remaining[l] == 0
+
+
 @kernel
 def _judge_attack(tables, duration, topo_vect, remaining, cooldown, budget):  # pragma: no cover
     """Attacks in force (remaining steps, this one included), and whether a new one was refused."""
