@@ -141,37 +141,37 @@ def _eliminate(linked):  # pragma: no cover
     degree = np.empty(n, np.int64)
     for i in range(n):
         degree[i] = linked[i].sum()
-    neighbours = np.empty((n, n), np.int32) if n < 400 else np.empty((n, 400), np.int32)
-    count = np.zeros(n, np.int64)
+    neighbours, first = np.empty(n, np.int32), np.zeros(n + 1, np.int32)
+    pairs = 0
     for k in range(n):
         pivot = -1
         for i in range(n):
             if rank[i] == n and (pivot < 0 or degree[i] < degree[pivot]):
                 pivot = i
         order[k], rank[pivot] = pivot, k
+        count = 0
         for i in range(n):
             if linked[pivot, i] and rank[i] == n:
-                neighbours[k, count[k]] = i
-                count[k] += 1
-        for a in range(count[k]):
-            i = neighbours[k, a]
+                neighbours[count] = i
+                count += 1
+        first[k + 1] = first[k] + count
+        pairs += count * (count - 1) // 2
+        for a in range(count):
+            i = neighbours[a]
             degree[i] -= 1
             for b in range(a):
-                j = neighbours[k, b]
+                j = neighbours[b]
                 if not linked[i, j]:
                     linked[i, j] = linked[j, i] = True
                     degree[i] += 1
                     degree[j] += 1
-    first = np.zeros(n + 1, np.int32)
-    pairs = 0
-    for k in range(n):
-        first[k + 1] = first[k] + count[k]
-        pairs += count[k] * (count[k] - 1) // 2
     column = np.empty(first[n], np.int32)
     for k in range(n):
-        for a in range(count[k]):
-            column[first[k] + a] = rank[neighbours[k, a]]
-        column[first[k] : first[k + 1]].sort()
+        c = first[k]
+        for later in range(k + 1, n):
+            if linked[order[k], order[later]]:
+                column[c] = later
+                c += 1
     update = np.empty(pairs, np.int32)
     u = 0
     for k in range(n):

@@ -280,3 +280,14 @@ class TestFactory:
         grid = hand_grid(2, [{"f": 0, "t": 1, "r": 0.1}], [{"sub": 0, "slack": True}], [{"sub": 1, "p": 0.5}])
         with pytest.raises(ValueError, match="line_0"):
             DCPowerFlow(grid)
+
+
+@pytest.mark.parametrize("name", ["case39", "case300", "case1354pegase"])
+def test_newton_on_larger_grids(name):
+    """Order and fill-in of the elimination are worked out for every size of grid."""
+    grid = grid_from_pandapower(getattr(pandapower.networks, name)(), name)
+    inputs = operating_point(grid)
+    ours = NewtonPowerFlow(grid).solve(inputs, cold(grid), every_row(1))
+    theirs = LightSimPowerFlow(grid).solve(inputs, cold(grid), every_row(1))
+    assert ours.converged[0]
+    np.testing.assert_allclose(ours.voltage, theirs.voltage, atol=1e-8)
