@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from marlgrid.model.grid import Grid as Grid
     from marlgrid.model.parameters import AttackRules as AttackRules
     from marlgrid.model.parameters import Parameters as Parameters
+    from marlgrid.model.rule_set import RuleSet as RuleSet
     from marlgrid.model.system import System as System
     from marlgrid.model.zones import Zones as Zones
     from marlgrid.simulation.judge import Reason as Reason
@@ -40,6 +41,7 @@ _HOMES = {
     "marlgrid.model.datasets.case": ("load_case",),
     "marlgrid.model.grid": ("Grid",),
     "marlgrid.model.parameters": ("AttackRules", "Parameters"),
+    "marlgrid.model.rule_set": ("RuleSet",),
     "marlgrid.model.system": ("System",),
     "marlgrid.model.zones": ("Zones",),
     "marlgrid.simulation.judge": ("Reason",),

@@ -19,6 +19,7 @@ from marlgrid.env.vector import GridVectorEnv
 from marlgrid.model.datasets.builtin import BUILTIN_CASES
 from marlgrid.model.datasets.case import load_case
 from marlgrid.model.parameters import AttackRules, Parameters
+from marlgrid.model.rule_set import RuleSpec
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.model.zones import ZoneSpec
@@ -51,6 +52,7 @@ def make_task(
     opponent_reward: str | RewardFn | Mapping[Any, float] | None = None,
     parameters: Parameters | Mapping[str, Any] | None = None,
     attack: AttackRules | Mapping[str, Any] | None = None,
+    rules: RuleSpec | None = None,
     difficulty: str = "default",
     power_flow: str | PowerFlow = "newton",
     n_busbar: int = 2,
@@ -77,6 +79,8 @@ def make_task(
         opponent_reward: likewise for the opponent agent; None is the negative mean of the zones'.
         parameters: ``Parameters``, or a dict of changes to the case's.
         attack: ``AttackRules``, or a dict of changes to the case's.
+        rules: ``"default"``, ``"always-legal"``, ``"by-area"``, a function (or several) that refuses further,
+            ``(system, state, zone, commands) -> bool``, or a dict of settings of ``RuleSet``; None takes the rules of the case.
         difficulty: ``"easy"``, ``"default"``, ``"hard"``, or a level of the Grid2Op folder.
         power_flow: ``"newton"`` (compiled, the default), ``"lightsim"``, ``"pandapower"``, ``"dc"``, or an object with
             ``solve``.
@@ -95,6 +99,7 @@ def make_task(
         difficulty=difficulty,
         n_busbar=n_busbar,
         attack=attack,
+        rules=rules,
     )
     agent = isinstance(opponent, str) and opponent == "agent"
     if opponent_reward is not None and not agent:

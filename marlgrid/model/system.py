@@ -9,6 +9,7 @@ import numpy as np
 
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
+from marlgrid.model.rule_set import DEFAULT_RULES, RuleSet
 from marlgrid.model.tables import Tables, tables
 from marlgrid.model.zones import Zones
 
@@ -23,6 +24,8 @@ class System:
     attack: AttackRules = AttackRules()
     delta_time: float = 5.0
     """Minutes per step."""
+    rules: RuleSet = DEFAULT_RULES
+    """What the actions of the zones are held against."""
 
     @property
     def n_zone(self) -> int:

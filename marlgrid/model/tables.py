@@ -17,11 +17,12 @@ LINE = np.dtype(
         ("ex_sub", "i4"),
         ("or_zone", "i4"),
         ("ex_zone", "i4"),
+        ("area", "i4"),
         ("limit", "f8"),
         ("attackable", "?"),
     ]
 )
-PLACE = np.dtype([("sub", "i4"), ("line", "i4"), ("zone", "i4")])
+PLACE = np.dtype([("sub", "i4"), ("line", "i4"), ("zone", "i4"), ("area", "i4")])
 GEN = np.dtype(
     [
         ("pos", "i4"),
@@ -53,6 +54,9 @@ RULES = np.dtype(
         ("tie_switch_ex", "?"),
         ("max_line", "i4"),
         ("max_sub", "i4"),
+        ("n_area", "i4"),
+        ("cooldowns", "?"),
+        ("storage_needs_bus", "?"),
         ("cooldown_line", "i4"),
         ("cooldown_sub", "i4"),
         ("reconnection", "i4"),
@@ -84,6 +88,7 @@ def tables(system: System) -> Tables:
     grid, zones = system.grid, system.zones
     layout = grid.topology_layout
     losses = system.parameters.activate_storage_loss
+    area = system.rules.area_of_sub(grid)
     return Tables(
         line=_records(
             LINE,
@@ -93,10 +98,11 @@ def tables(system: System) -> Tables:
             grid.line_ex_to_subid,
             zones.line_or,
             zones.line_ex,
+            area[grid.line_or_to_subid],
             system.thermal_limit,
             system.attackable,
         ),
-        place=_records(PLACE, layout.sub, layout.line, zones.place),
+        place=_records(PLACE, layout.sub, layout.line, zones.place, area[layout.sub]),
         gen=_records(
             GEN,
             layout.gen,
@@ -119,7 +125,7 @@ def tables(system: System) -> Tables:
             grid.storage_charging_efficiency if losses else np.ones(grid.n_storage),
             grid.storage_discharging_efficiency if losses else np.ones(grid.n_storage),
         ),
-        rules=_rules(system),
+        rules=_rules(system, int(area.max()) + 1),
     )
 
 
@@ -132,14 +138,18 @@ def _records(dtype: np.dtype, *columns: np.ndarray) -> np.ndarray:
     return table
 
 
-def _rules(system: System) -> np.ndarray:
+def _rules(system: System, n_area: int) -> np.ndarray:
     parameters, attack, tie_lines = system.parameters, system.attack, system.zones.tie_lines
+    grid, quotas = system.grid, system.rules.quotas
     row = np.zeros(1, dtype=RULES)
-    row["n_busbar"] = system.grid.n_busbar
+    row["n_busbar"] = grid.n_busbar
     row["tie_switch_or"] = tie_lines in ("both", "origin")
     row["tie_switch_ex"] = tie_lines == "both"
-    row["max_line"] = parameters.max_line_status_changed
-    row["max_sub"] = parameters.max_sub_changed
+    row["max_line"] = parameters.max_line_status_changed if quotas else grid.n_line
+    row["max_sub"] = parameters.max_sub_changed if quotas else grid.n_sub
+    row["n_area"] = n_area
+    row["cooldowns"] = system.rules.cooldowns
+    row["storage_needs_bus"] = system.rules.storages
     row["cooldown_line"] = parameters.nb_timestep_cooldown_line
     row["cooldown_sub"] = parameters.nb_timestep_cooldown_sub
     row["reconnection"] = parameters.nb_timestep_reconnection

@@ -134,11 +134,11 @@ def _labels(grid: Grid, spec: object) -> np.ndarray:
     if callable(spec):
         return _given_labels(grid, spec(grid))
     if isinstance(spec, Mapping):
-        return _grouped(grid, spec)
+        return grouped(grid, spec, "zone")
     if isinstance(spec, Iterable):
         entries = list(spec)
         if entries and all(isinstance(entry, Iterable) and not isinstance(entry, str) for entry in entries):
-            return _grouped(grid, dict(enumerate(entries)))
+            return grouped(grid, dict(enumerate(entries)), "zone")
         return _given_labels(grid, entries)
     raise TypeError(f"zones is a {type(spec).__name__}; {_ALLOWED}")
 
@@ -158,30 +158,30 @@ def _given_labels(grid: Grid, given: Iterable[object]) -> np.ndarray:
     return labels if in_use else numbered_by_first(labels)
 
 
-def _grouped(grid: Grid, groups: Mapping[object, Iterable[object]]) -> np.ndarray:
-    """Labels out of lists of substations; the error names every problem at once."""
+def grouped(grid: Grid, groups: Mapping[object, Iterable[object]], noun: str) -> np.ndarray:
+    """(n_sub,) labels out of lists of substations; the error names every problem at once, each group a ``noun``."""
     labels = np.full(grid.n_sub, -1)
     problems = []
     for zone, (name, members) in enumerate(groups.items()):
         listed = [members] if isinstance(members, str) else list(members)
         if not listed:
-            problems.append(f"zone {name!r} is empty")
+            problems.append(f"{noun} {name!r} is empty")
         for member in listed:
             sub = _substation(grid, member)
             if sub is None:
-                problems.append(f"zone {name!r} lists the unknown substation {member!r}")
+                problems.append(f"{noun} {name!r} lists the unknown substation {member!r}")
             elif labels[sub] == zone:
-                problems.append(f"zone {name!r} lists {grid.name_sub[sub]} twice")
+                problems.append(f"{noun} {name!r} lists {grid.name_sub[sub]} twice")
             elif labels[sub] >= 0:
-                problems.append(f"{grid.name_sub[sub]} is in zone {list(groups)[labels[sub]]!r} and in {name!r}")
+                problems.append(f"{grid.name_sub[sub]} is in {noun} {list(groups)[labels[sub]]!r} and in {name!r}")
             else:
                 labels[sub] = zone
     missing = [grid.name_sub[sub] for sub in np.flatnonzero(labels < 0)]
     if missing:
-        problems.append(f"in no zone: {', '.join(missing)}")
+        problems.append(f"in no {noun}: {', '.join(missing)}")
     if problems:
         raise ValueError(
-            "zones must hold each substation exactly once: "
+            f"{noun}s must hold each substation exactly once: "
             + "; ".join(problems)
             + f" (give numbers 0 to {grid.n_sub - 1} or names such as {grid.name_sub[0]!r})"
         )

@@ -42,6 +42,8 @@ class Reason(IntEnum):
     """Redispatch of a generator that stands still, where the parameters forbid it."""
     DISPATCH_INFEASIBLE = 14
     """The joint dispatch had no solution; charged to the zones that asked for dispatch in that step."""
+    OWN_RULE = 15
+    """A rule of the user's own forbids it."""
 
 
 class Seen(NamedTuple):
@@ -72,6 +74,7 @@ def seen_by_judge(state: State) -> Seen:
 LINE_PAD = np.dtype([("set", "i1"), ("change", "?"), ("hit", "?")])
 PLACE_PAD = np.dtype([("set", "i1"), ("change", "?")])
 SUB_PAD = np.dtype([("hit", "?")])
+AREA_PAD = np.dtype([("lines", "i4"), ("subs", "i4")])
 """One zone's commands spread out by element, and what they hit: the judge's notepad, blank between two judgements."""
 
 
@@ -107,7 +110,7 @@ def footprints(actions: list[Commands], zone: np.ndarray) -> Footprints:
 @kernel
 def judge_zones(tables, commands, first, last, seen, reason, line_impacted, sub_impacted) -> None:  # pragma: no cover
     """Writes the verdict on each zone's commands, and what the accepted ones impact."""
-    pads = _blank_pads(tables, line_impacted.shape[1], sub_impacted.shape[1])
+    pads = _blank_pads(tables, sub_impacted.shape[1])
     for e in range(first.shape[0]):
         row = _row(seen, e)
         _zones_of_row(tables, commands, first[e], last[e], row, pads, reason[e], line_impacted[e], sub_impacted[e])
@@ -116,14 +119,19 @@ def judge_zones(tables, commands, first, last, seen, reason, line_impacted, sub_
 @kernel
 def judge_actions(tables, commands, start, zone, seen, allowed) -> None:  # pragma: no cover
     """Writes which actions of a table would be accepted."""
-    pads = _blank_pads(tables, len(tables.line), seen.cooldown_sub.shape[1])
+    pads = _blank_pads(tables, seen.cooldown_sub.shape[1])
     for e in range(allowed.shape[0]):
         _actions_of_row(tables, commands, start, zone, _row(seen, e), pads, allowed[e])
 
 
 @kernel
-def _blank_pads(tables, n_line, n_sub):  # pragma: no cover
-    return np.zeros(n_line, LINE_PAD), np.zeros(len(tables.place), PLACE_PAD), np.zeros(n_sub, SUB_PAD)
+def _blank_pads(tables, n_sub):  # pragma: no cover
+    return (
+        np.zeros(len(tables.line), LINE_PAD),
+        np.zeros(len(tables.place), PLACE_PAD),
+        np.zeros(n_sub, SUB_PAD),
+        np.zeros(tables.rules[0].n_area, AREA_PAD),
+    )
 
 
 @kernel
@@ -160,7 +168,7 @@ def _actions_of_row(tables, commands, start, zone, row, pads, allowed):  # pragm
 @rule
 def _wipe(tables, commands, begin, end, pads):  # pragma: no cover
     """Blanks the notepad."""
-    place, (line_pad, place_pad, sub_pad) = tables.place, pads
+    place, (line_pad, place_pad, sub_pad, _) = tables.place, pads
     for c in range(begin, end):
         i = commands.index[c]
         if commands.kind[c] <= Kind.CHANGE_LINE_STATUS:
@@ -178,7 +186,7 @@ def _wipe(tables, commands, begin, end, pads):  # pragma: no cover
 @rule
 def _note_impact(tables, commands, begin, end, pads, line_impacted, sub_impacted):  # pragma: no cover
     """Keeps what the notepad says was hit."""
-    place, (line_pad, _, sub_pad) = tables.place, pads
+    place, (line_pad, _, sub_pad, _) = tables.place, pads
     for c in range(begin, end):
         kind, i = commands.kind[c], commands.index[c]
         if kind > Kind.CHANGE_BUS:
@@ -196,16 +204,20 @@ def _judge(tables, commands, begin, end, zone, row, pads):  # pragma: no cover
     line, place, gen, storage, rules = tables
     kind, index, value = commands
     topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p = row
-    line_pad, place_pad, sub_pad = pads
+    line_pad, place_pad, sub_pad, area_pad = pads
     verdict = _note(line, place, gen, storage, rules, kind, index, value, begin, end, zone, line_pad, place_pad)
     if verdict == 0:
         verdict = _contradictions(line, place, kind, index, begin, end, line_pad, place_pad)
     if verdict == 0:
-        verdict = _impact(line, place, rules, kind, index, begin, end, zone, topo, line_pad, place_pad, sub_pad)
+        verdict = _impact(
+            line, place, rules, kind, index, begin, end, zone, topo, line_pad, place_pad, sub_pad, area_pad
+        )
     if verdict == 0:
-        verdict = _injections(gen, storage, kind, index, value, begin, end, topo, place_pad)
+        verdict = _quotas(rules, area_pad)
     if verdict == 0:
-        verdict = _cooldowns(place, kind, index, begin, end, cooldown_line, cooldown_sub, line_pad, sub_pad)
+        verdict = _injections(gen, storage, rules, kind, index, value, begin, end, topo, place_pad)
+    if verdict == 0:
+        verdict = _cooldowns(place, rules, kind, index, begin, end, cooldown_line, cooldown_sub, line_pad, sub_pad)
     if verdict == 0:
         verdict = _targets(gen, rules, kind, index, value, begin, end, target, modified, actual, scheduled_p)
     return verdict
@@ -279,16 +291,23 @@ def _contradictions(line, place, kind, index, begin, end, line_pad, place_pad): 
 
 
 @rule
-def _impact(line, place, rules, kind, index, begin, end, zone, topo, line_pad, place_pad, sub_pad):  # pragma: no cover
-    """Marks the impacted lines and substations (Grid2Op's topological impact) and holds them against the quotas."""
-    lines = 0
-    subs = 0
+def _impact(
+    line, place, rules, kind, index, begin, end, zone, topo, line_pad, place_pad, sub_pad, area_pad
+):  # pragma: no cover
+    """Marks the impacted lines and substations (Grid2Op's topological impact) and counts them by area.
+
+    Refused where a busbar would switch a line that the zone may not switch.
+    """
+    verdict = Reason.ACCEPTED
+    for a in range(len(area_pad)):
+        area_pad[a].lines = 0
+        area_pad[a].subs = 0
     for c in range(begin, end):
         i = index[c]
         if kind[c] > Kind.CHANGE_BUS:
             continue
         if kind[c] <= Kind.CHANGE_LINE_STATUS:
-            lines += not line_pad[i].hit
+            area_pad[line[i].area].lines += not line_pad[i].hit
             line_pad[i].hit = True
             continue
         l = place[i].line
@@ -297,24 +316,30 @@ def _impact(line, place, rules, kind, index, begin, end, zone, topo, line_pad, p
             or_bus = place_pad[line[l].or_pos].set
             ex_bus = place_pad[line[l].ex_pos].set
             by_bus = (or_bus < 0 or ex_bus < 0) if connected else (or_bus > 0 or ex_bus > 0)
-            if by_bus and not _may_switch(line, rules, l, zone):
-                return Reason.NOT_IN_ZONE
             if by_bus:
-                lines += not line_pad[l].hit
+                if not _may_switch(line, rules, l, zone):
+                    verdict = Reason.NOT_IN_ZONE
+                area_pad[line[l].area].lines += not line_pad[l].hit
                 line_pad[l].hit = True
             if by_bus or (not connected and (line_pad[l].set != 0 or line_pad[l].change)):
                 continue
-        subs += not sub_pad[place[i].sub].hit
+        area_pad[place[i].area].subs += not sub_pad[place[i].sub].hit
         sub_pad[place[i].sub].hit = True
-    if lines > rules[0].max_line:
-        return Reason.TOO_MANY_LINES
-    if subs > rules[0].max_sub:
-        return Reason.TOO_MANY_SUBS
+    return verdict
+
+
+@rule
+def _quotas(rules, area_pad):  # pragma: no cover
+    for a in range(len(area_pad)):
+        if area_pad[a].lines > rules[0].max_line:
+            return Reason.TOO_MANY_LINES
+        if area_pad[a].subs > rules[0].max_sub:
+            return Reason.TOO_MANY_SUBS
     return Reason.ACCEPTED
 
 
 @rule
-def _injections(gen, storage, kind, index, value, begin, end, topo, place_pad):  # pragma: no cover
+def _injections(gen, storage, rules, kind, index, value, begin, end, topo, place_pad):  # pragma: no cover
     """Ranges of redispatch, curtailment and storage; limits are compared in single precision, as Grid2Op does."""
     for c in range(begin, end):
         i = index[c]
@@ -331,13 +356,17 @@ def _injections(gen, storage, kind, index, value, begin, end, topo, place_pad): 
                 return Reason.STORAGE_OUT_OF_RANGE
             pos = storage[i].pos
             rejoins = place_pad[pos].set > 0 or place_pad[pos].change
-            if topo[pos] < 0 and not rejoins and abs(asked) >= 1e-7:
+            if rules[0].storage_needs_bus and topo[pos] < 0 and not rejoins and abs(asked) >= 1e-7:
                 return Reason.STORAGE_DISCONNECTED
     return Reason.ACCEPTED
 
 
 @rule
-def _cooldowns(place, kind, index, begin, end, cooldown_line, cooldown_sub, line_pad, sub_pad):  # pragma: no cover
+def _cooldowns(
+    place, rules, kind, index, begin, end, cooldown_line, cooldown_sub, line_pad, sub_pad
+):  # pragma: no cover
+    if not rules[0].cooldowns:
+        return Reason.ACCEPTED
     for c in range(begin, end):
         i = index[c]
         if kind[c] > Kind.CHANGE_BUS:

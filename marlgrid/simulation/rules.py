@@ -14,6 +14,7 @@ from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action, Attack, Commands
 from marlgrid.simulation.judge import Reason, judge_actions, judge_zones, seen_by_judge
+from marlgrid.simulation.own_rules import forbidden, narrow, without
 from marlgrid.simulation.state import AttackState, Counters, State
 
 
@@ -36,8 +37,26 @@ class Ruling(NamedTuple):
 
 def enforce(system: System, state: State, action: Action, attack: Attack) -> Ruling:
     """Judges each zone's action, and the attack, on the state that both saw."""
-    n_env, n_zone = action.first.shape
-    reason = np.zeros((n_env, n_zone), dtype=np.int8)
+    reason, line_impacted, sub_impacted = _judge(system, state, action)
+    if system.rules.own:
+        refused_by_own = forbidden(system, state, action, reason == Reason.ACCEPTED)
+        _, line_impacted, sub_impacted = _judge(system, state, without(action, refused_by_own))
+        reason[refused_by_own] = Reason.OWN_RULE
+    attacked, refused = _judge_attack(
+        system.tables,
+        attack.duration,
+        state.topology.topo_vect,
+        state.attack.remaining,
+        state.attack.cooldown,
+        state.attack.budget,
+    )
+    return Ruling(reason, reason == Reason.ACCEPTED, refused, attacked, line_impacted, sub_impacted)
+
+
+def _judge(system: System, state: State, action: Action) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The built-in rules' reasons, and what the accepted actions impact, as in ``Ruling``."""
+    n_env = len(action.first)
+    reason = np.zeros(action.first.shape, dtype=np.int8)
     line_impacted = np.zeros((n_env, system.grid.n_line), dtype=np.bool_)
     sub_impacted = np.zeros((n_env, system.grid.n_sub), dtype=np.bool_)
     judge_zones(
@@ -50,22 +69,14 @@ def enforce(system: System, state: State, action: Action, attack: Attack) -> Rul
         line_impacted,
         sub_impacted,
     )
-    attacked, refused = _judge_attack(
-        system.tables,
-        attack.duration,
-        state.topology.topo_vect,
-        state.attack.remaining,
-        state.attack.cooldown,
-        state.attack.budget,
-    )
-    return Ruling(reason, reason == Reason.ACCEPTED, refused, attacked, line_impacted, sub_impacted)
+    return reason, line_impacted, sub_impacted
 
 
 def legal(system: System, state: State, commands: Commands, start: np.ndarray, zone: np.ndarray) -> np.ndarray:
     """(n_env, n_action) bool: would ``enforce`` accept commands ``start[a]`` to ``start[a + 1]`` from ``zone[a]``?"""
     allowed = np.empty((state.n_env, len(zone)), dtype=np.bool_)
     judge_actions(system.tables, commands, start, zone, seen_by_judge(state), allowed)
-    return allowed
+    return narrow(system, state, commands, start, zone, allowed) if system.rules.own else allowed
 
 
 def attack_allowed(system: System, state: State, duration: np.ndarray | None = None) -> np.ndarray:

@@ -245,6 +245,7 @@ def test_areas_of_the_rules_are_the_default_zones(pair):
     for area, subs in areas.items():
         labels[subs] = area
     np.testing.assert_array_equal(pair.system.zones.labels, labels)
+    np.testing.assert_array_equal(pair.system.rules.area_of_sub(pair.grid), labels)
 
 
 def test_difficulty_and_changes():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from marlgrid.model.rule_set import RULE_SETS, RuleSet
+from marlgrid.model.zones import make_zones
 from marlgrid.simulation.action import Attack, Kind, joint, no_attack
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import enforce, legal
@@ -97,6 +101,37 @@ def test_quotas_count_lines_and_substations_apart_and_per_zone():
     assert enforce(system, start(system), both, no_attack(1, 4)).accepted.all()
 
 
+# sub_0 and sub_1 are an area, sub_2 another: lines 0, 1 and 3 leave sub_0, line 2 leaves sub_1 for sub_2
+BY_AREA = RuleSet(areas=((0, 1), (2,)))
+ONE_ZONE = [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ([(K.SET_LINE_STATUS, 0, -1), (K.SET_LINE_STATUS, 2, -1)], Reason.TOO_MANY_LINES),  # origins: one area
+        ([(K.SET_BUS, GEN_0, 2), (K.SET_BUS, GEN_1, 2)], Reason.TOO_MANY_SUBS),
+        ([(K.SET_BUS, GEN_0, 2), (K.SET_BUS, GEN_2, 2)], Reason.ACCEPTED),
+        ([(K.SET_LINE_STATUS, 1, -1), (K.SET_BUS, GEN_0, 2), (K.SET_BUS, LOAD_1, 2)], Reason.ACCEPTED),
+        ([(K.SET_LINE_STATUS, 1, -1), (K.SET_BUS, LINE_2_EX, -1)], Reason.TOO_MANY_LINES),  # by its busbar, as well
+    ],
+)
+def test_quotas_by_area(asked, expected):
+    system = small_system()
+    whole = replace(system, rules=BY_AREA, zones=make_zones(system.grid, ONE_ZONE))
+    action = joint([[commands(*asked)]])
+    assert Reason(enforce(whole, start(whole), action, no_attack(1, 4)).reason[0, 0]) is expected
+    table = commands(*asked)
+    mask = legal(whole, start(whole), table, np.array([0, len(asked)]), np.array([0]))
+    assert mask[0, 0] == (expected is Reason.ACCEPTED)
+
+
+def test_quotas_by_area_count_for_each_zone():
+    system = replace(small_system(), rules=BY_AREA)
+    both = joint([[commands((K.SET_LINE_STATUS, 0, -1)), commands((K.SET_LINE_STATUS, 2, -1))]])
+    assert enforce(system, start(system), both, no_attack(1, 4)).accepted.all()
+
+
 def test_cooldowns_refuse():
     system = small_system({"NB_TIMESTEP_COOLDOWN_LINE": 2, "NB_TIMESTEP_COOLDOWN_SUB": 2})
     (_, after), _ = play(system, start(system), asks(1, (K.SET_LINE_STATUS, 2, -1), (K.SET_BUS, LOAD_0, 2)))
@@ -111,6 +146,19 @@ def test_storage_without_busbar_refuses_power():
     assert after.running.all()
     assert reason(system, 1, (K.SET_STORAGE, 0, 1.0), state=after) is Reason.STORAGE_DISCONNECTED
     assert reason(system, 1, (K.SET_BUS, STORAGE_0, 1), (K.SET_STORAGE, 0, 1.0), state=after) is Reason.ACCEPTED
+
+
+def test_always_legal_leaves_what_an_action_can_mean():
+    parameters = {"NB_TIMESTEP_COOLDOWN_LINE": 2, "NB_TIMESTEP_COOLDOWN_SUB": 2}
+    system = replace(small_system(parameters), rules=RULE_SETS["always-legal"])
+    asked = (K.SET_LINE_STATUS, 2, -1), (K.SET_LINE_STATUS, 0, -1), (K.SET_BUS, LOAD_0, 2), (K.SET_BUS, LOAD_1, 2)
+    (_, after), ruling = play(system, start(system), asks(1, *asked, (K.SET_BUS, STORAGE_0, -1)))
+    assert ruling.accepted.all()
+    back = (K.SET_LINE_STATUS, 2, 1), (K.SET_BUS, LOAD_0, 1), (K.SET_STORAGE, 0, 1.0)
+    assert reason(system, 1, *back, state=after) is Reason.ACCEPTED
+    assert reason(system, 1, (K.SET_BUS, GEN_0, 1)) is Reason.NOT_IN_ZONE
+    assert reason(system, 1, (K.SET_STORAGE, 0, 99.0)) is Reason.STORAGE_OUT_OF_RANGE
+    assert reason(system, 1, (K.SET_LINE_STATUS, 2, 1), (K.SET_BUS, LINE_2_EX, -1)) is Reason.AMBIGUOUS_LINE
 
 
 def test_redispatch_target_beyond_the_range_of_the_generator():

@@ -14,6 +14,7 @@ from marlgrid.model.datasets.builtin import BUILTIN_CASES, builtin_case, builtin
 from marlgrid.model.datasets.customising import Case, changed_attack, changed_parameters, zone_number
 from marlgrid.model.generator import GeneratedSeries
 from marlgrid.model.parameters import AttackRules, Parameters
+from marlgrid.model.rule_set import RuleSet, RuleSpec, rule_set
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.model.zones import ZoneSpec, make_zones
@@ -35,6 +36,7 @@ def load_case(
     difficulty: str = "default",
     n_busbar: int = 2,
     attack: AttackRules | Mapping[str, Any] | None = None,
+    rules: RuleSpec | None = None,
 ) -> Case:
     """The system and time series of a case.
 
@@ -47,6 +49,7 @@ def load_case(
         difficulty: ``"easy"``, ``"default"`` or ``"hard"`` scale the limits; a Grid2Op folder has its own levels.
         n_busbar: busbars per substation (a pair keeps its own).
         attack: other attack rules than the case's, or changes to them.
+        rules: other rules than the case's, or changes to them, see ``rule_set``.
 
     Raises:
         ValueError: unknown name, difficulty, parameter or zone; the message lists what is allowed.
@@ -54,7 +57,7 @@ def load_case(
         TypeError: ``case`` is something else.
     """
     if isinstance(case, tuple):
-        return _own(case, zones, tie_lines, parameters, difficulty, attack)
+        return _own(case, zones, tie_lines, parameters, difficulty, attack, rules)
     options: dict[str, Any] = {
         "zones": zones,
         "tie_lines": tie_lines,
@@ -62,6 +65,7 @@ def load_case(
         "difficulty": difficulty,
         "n_busbar": n_busbar,
         "attack": attack,
+        "rules": rules,
     }
     if isinstance(case, str) and case in BUILTIN_CASES:
         return _builtin(case, **options)
@@ -90,6 +94,7 @@ def _builtin(
     difficulty: str,
     n_busbar: int,
     attack: AttackRules | Mapping[str, Any] | None,
+    rules: RuleSpec | None,
 ) -> Case:
     data = builtin_case(name)
     factor = _limit_factor(data.settings["difficulty"], difficulty)
@@ -105,6 +110,7 @@ def _builtin(
         parameters=changed_parameters(data.parameters, parameters),
         attack=changed_attack(data.attack, attack, grid),
         delta_time=series.delta_time,
+        rules=rule_set(grid, rules, RuleSet()),
     )
     return Case(system, series)
 
@@ -120,6 +126,7 @@ def _network(
     difficulty: str,
     n_busbar: int,
     attack: AttackRules | Mapping[str, Any] | None,
+    rules: RuleSpec | None,
 ) -> Case:
     from marlgrid.model.datasets.pandapower_net import grid_from_pandapower
 
@@ -130,6 +137,7 @@ def _network(
         zones=make_zones(grid, zone_number(grid) if zones is None else zones, tie_lines),
         parameters=changed_parameters(Parameters(), parameters),
         attack=changed_attack(AttackRules(), attack, grid),
+        rules=rule_set(grid, rules, RuleSet()),
     )
     return Case(system, GeneratedSeries(grid))
 
@@ -156,6 +164,7 @@ def _own(
     parameters: Parameters | Mapping[str, Any] | None,
     difficulty: str,
     attack: AttackRules | Mapping[str, Any] | None,
+    rules: RuleSpec | None,
 ) -> Case:
     """The user's own pair, with what is asked for changed."""
     if len(pair) != 2 or not isinstance(pair[0], System):
@@ -173,5 +182,6 @@ def _own(
         zones=zoned,
         parameters=changed_parameters(system.parameters, parameters),
         attack=changed_attack(system.attack, attack, grid),
+        rules=rule_set(grid, rules, system.rules),
     )
     return Case(system, series)

@@ -16,12 +16,13 @@ import numpy as np
 
 from marlgrid.model.datasets.customising import Case, changed_attack, changed_parameters, zone_number
 from marlgrid.model.datasets.grid2op_chronics import Names, Reading, read_interval, read_json, table_path
-from marlgrid.model.datasets.grid2op_config import Config, Construct, read_config
+from marlgrid.model.datasets.grid2op_config import Config, read_config
 from marlgrid.model.datasets.grid2op_grid import read_grid
-from marlgrid.model.datasets.grid2op_rules import read_attack_rules, read_parameters
+from marlgrid.model.datasets.grid2op_rules import read_attack_rules, read_parameters, read_rule_set
 from marlgrid.model.datasets.grid2op_series import FolderSeries
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
+from marlgrid.model.rule_set import RuleSpec, rule_set
 from marlgrid.model.system import System
 from marlgrid.model.zones import ZoneSpec, make_zones
 
@@ -37,6 +38,7 @@ def load_folder(
     difficulty: str | None = None,
     n_busbar: int = 2,
     attack: AttackRules | Mapping[str, Any] | None = None,
+    rules: RuleSpec | None = None,
 ) -> Case:
     """A Grid2Op environment folder as a system and its time series.
 
@@ -53,6 +55,7 @@ def load_folder(
         difficulty: a level of ``difficulty_levels.json``; ``None`` or "default" is the folder's own choice.
         n_busbar: busbars per substation.
         attack: other attack rules than the folder's opponent has, or changes to them.
+        rules: other rules than the folder's, or changes to them, see ``rule_set``.
 
     Raises:
         FileNotFoundError: no such folder, or one of its files is missing.
@@ -64,12 +67,14 @@ def load_folder(
     chronics = [scenario for mix in mixes for scenario in _scenario_folders(mix, config)]
     grid = read_grid(mixes[0], config, n_busbar)
     series = FolderSeries(chronics, _reading(grid, config, mixes[0], chronics[0]))
+    of_folder = read_rule_set(mixes[0] / "config.py", config)
     system = System(
         grid=grid,
-        zones=make_zones(grid, _default_zones(grid, config) if zones is None else zones, tie_lines),
+        zones=make_zones(grid, (of_folder.areas or zone_number(grid)) if zones is None else zones, tie_lines),
         parameters=changed_parameters(read_parameters(mixes[0], difficulty), parameters),
         attack=changed_attack(read_attack_rules(mixes[0] / "config.py", config, grid), attack, grid),
         delta_time=series.delta_time,
+        rules=rule_set(grid, rules, of_folder),
     )
     return Case(system, series)
 
@@ -181,12 +186,3 @@ def _n_horizon(folder: Path, minutes: Any, delta_time: float) -> int:
             f"{folder / 'config.py'}, h_forecast is {list(minutes)} minutes; give the multiples of a step, {expected}"
         )
     return len(minutes)
-
-
-def _default_zones(grid: Grid, config: Config) -> ZoneSpec:
-    """The areas of ``RulesByArea`` where the folder has them, else as many as suit the size of the grid."""
-    rules = config.values.get("gamerules_class")
-    if isinstance(rules, Construct) and rules.name == "RulesByArea" and rules.args:
-        areas = rules.args[0]
-        return list(areas.values()) if isinstance(areas, Mapping) else areas
-    return zone_number(grid)

@@ -1,4 +1,4 @@
-"""The rules of a Grid2Op folder: its parameters by difficulty, and what its opponent may do."""
+"""The rules of a Grid2Op folder: its rule set, its parameters by difficulty, and what its opponent may do."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from marlgrid.model.datasets.grid2op_chronics import read_json
-from marlgrid.model.datasets.grid2op_config import Config
+from marlgrid.model.datasets.grid2op_config import Config, Construct
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
+from marlgrid.model.rule_set import RuleSet, areas_from
 
 OLD_NAMES = {
     "nb_timestep_powerflow_allowed": "nb_timestep_overflow_allowed",
@@ -30,6 +31,14 @@ WITHOUT_EFFECT = (
 """Parameters of Grid2Op that are no rule of the grid here."""
 FIXED = {"env_does_redispatching": True, "stop_ep_if_gen_break_constraints": False}
 """Parameters of which only Grid2Op's default is implemented."""
+RULE_CLASSES = {
+    "DefaultRules": RuleSet(),
+    "AlwaysLegal": RuleSet(quotas=False, cooldowns=False, storages=False),
+    "LookParam": RuleSet(cooldowns=False, storages=False),
+    "PreventReconnection": RuleSet(quotas=False, storages=False),
+    "PreventDiscoStorageModif": RuleSet(quotas=False, cooldowns=False),
+}
+"""Grid2Op's classes of rules; ``RulesByArea`` has an argument."""
 TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
@@ -95,6 +104,27 @@ def _truth(path: Path, name: str, value: Any) -> bool:
     if truth is None:
         raise ValueError(f"{path}, {name}: {value!r} is neither true nor false")
     return truth
+
+
+def read_rule_set(path: Path, config: Config) -> RuleSet:
+    """The rules that ``config.py`` names, Grid2Op's default ones where it names none.
+
+    Raises ValueError for a class of rules that is not Grid2Op's, or areas that are not lists.
+    """
+    given, name = config.values.get("gamerules_class"), config.name_of("gamerules_class")
+    if given is None:
+        return RuleSet()
+    if isinstance(given, Construct) and name == "RulesByArea":
+        try:
+            return RuleSet(areas=areas_from(*given.args, *given.kwargs.values()))
+        except TypeError as error:
+            raise ValueError(f"{path}, RulesByArea: {error}") from error
+    if name not in RULE_CLASSES:
+        raise ValueError(
+            f"{path}, gamerules_class: {name or given!r} is not known here; choose from "
+            f"{[*RULE_CLASSES, 'RulesByArea([[...], ...])']}, and give rules of your own as functions, rules=..."
+        )
+    return RULE_CLASSES[name]
 
 
 def read_attack_rules(path: Path, config: Config, grid: Grid) -> AttackRules:
