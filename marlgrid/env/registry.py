@@ -80,7 +80,8 @@ def make_task(
         parameters: ``Parameters``, or a dict of changes to the case's.
         attack: ``AttackRules``, or a dict of changes to the case's.
         rules: ``"default"``, ``"always-legal"``, ``"by-area"``, a function (or several) that refuses further,
-            ``(system, state, zone, commands) -> bool``, or a dict of settings of ``RuleSet``; None takes the rules of the case.
+            ``(system, state, zone, commands) -> bool``, or a dict of settings of ``RuleSet``; None takes
+            the rules of the case.
         difficulty: ``"easy"``, ``"default"``, ``"hard"``, or a level of the Grid2Op folder.
         power_flow: ``"newton"`` (compiled, the default), ``"lightsim"``, ``"pandapower"``, ``"dc"``, or an object with
             ``solve``.
