@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from marlgrid.env.start import Starts, begin
 from marlgrid.render.ansi import render_ansi
 from marlgrid.simulation.action import Commands
 from marlgrid.simulation.state import State
+from marlgrid.task.accounts import zero_totals
 from marlgrid.task.actions import Mask
 from marlgrid.task.observation import Observation
 from marlgrid.task.task import Episode, Outputs, Task
@@ -136,7 +138,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
 
     def observe_grid(self) -> Observation:
         """The whole grid in the field's terms, with ``simulate``."""
-        return Observation(self.task, self._started("observe_grid").state)
+        return Observation(self.task, self._started("observe_grid").state, play=partial(ForecastEnv, mask=self.mask))
 
     def snapshot(self) -> Episode:
         """The episode as a value: keep it, ``restore`` it, in this environment or in another of the same task."""
@@ -210,6 +212,24 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
             for agent, mask in outputs.masks.items():
                 infos[agent]["action_mask"] = _first(mask)
         return infos
+
+
+class ForecastEnv(GridParallelEnv):
+    """The future that is foreseen at one moment: every reset goes back to it. Without an opponent."""
+
+    def __init__(self, task: Task, start: State, *, mask: MaskPlace = "info") -> None:
+        super().__init__(task, mask=mask)
+        self._start = Episode(start, (), zero_totals(1, task.system.n_zone))
+
+    def reset(
+        self,
+        seed: int | None = None,  # noqa: ARG002 (nothing is drawn)
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Observations, Infos]:
+        """The moment at which the forecasts were issued. There is nothing to draw and nothing to choose."""
+        if options:
+            raise ValueError(f"a forecast starts at its own moment: reset takes no options, not {dict(options)}")
+        return self.restore(self._start)
 
 
 def _first(mask: Mask) -> Mask:

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from marlgrid.env.parallel import RENDER_MODES, GridParallelEnv
+from marlgrid.env.parallel import RENDER_MODES, ForecastEnv, GridParallelEnv
 from marlgrid.simulation.action import Commands
 from marlgrid.task.observation import Observation
 
@@ -56,7 +56,8 @@ class GridEnv(gymnasium.Env[Any, Any]):
 
     def observe_grid(self) -> Observation:
         """The whole grid in the field's terms, see ``GridParallelEnv.observe_grid``."""
-        return self.parallel.observe_grid()
+        seen = self.parallel.observe_grid()
+        return Observation(seen.task, seen.state, play=lambda task, start: GridEnv(ForecastEnv(task, start)))
 
     def render(self) -> Any:
         """See ``GridParallelEnv.render``."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from marlgrid.model.system import System
-from marlgrid.model.time_series import Injections
+from marlgrid.model.time_series import Injections, TimeSeries
 from marlgrid.simulation.action import Action, Commands, joint
-from marlgrid.simulation.forecast import simulate
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State, take
 from marlgrid.simulation.topology import switch
 from marlgrid.task.attributes import ATTRIBUTES, Attribute
 from marlgrid.task.commands import make_action, split_by_zone
+from marlgrid.task.foresight import foreseen, horizons, own_forecast, simulate
 from marlgrid.task.record import Record
 from marlgrid.task.reward import values_of
 
@@ -74,10 +75,14 @@ class Observation(Record):
 
     task: Task
     state: State
+    play: Callable[[Task, State], Any] | None
+    """Makes an environment of the caller's kind out of a task and the state to start from."""
 
-    def __init__(self, task: Task, state: State, row: int = 0) -> None:
+    def __init__(
+        self, task: Task, state: State, row: int = 0, play: Callable[[Task, State], Any] | None = None
+    ) -> None:
         super().__init__(task.system, {})
-        self.task = task
+        self.task, self.play = task, play
         self.state = state if state.n_env == 1 and row == 0 else take(state, np.array([row]))
 
     def _value(self, name: str) -> Any:
@@ -111,15 +116,16 @@ class Observation(Record):
 
         ``action`` is a mapping from agents to elements of their spaces (or commands), a mapping as for ``make_action``,
         commands (each goes to the zone that owns its element), or None for nothing. Attacks in force go on, none
-        starts. Raises ValueError beyond the forecasts of the series, and on an episode that is over.
+        starts. The answer can be asked in turn: it foresees what this observation does, see ``foresight.simulate``.
+        Raises ValueError beyond the forecasts, and on an episode that is over.
         """
         self._running("simulate")
         task = self.task
         asked = self._joint(action)
-        after, ruling = simulate(task.system, task.solver, task.series, self.state, asked, horizon)
+        after, ruling, series = simulate(task.system, task.solver, task.series, self.state, asked, horizon)
         reward = values_of(task.reward, task.system, self.state, asked, ruling, after)[0]
         told = Simulated(ruling.reason[0], reward, Outcome(int(after.outcome[0])), after.disc_lines[0])
-        return Observation(task, after), told
+        return Observation(replace(task, series=series), after, play=self.play), told
 
     def add_act(self, action: Mapping[str, Any] | Commands | None) -> Record:
         """The topology after ``action`` (as for ``simulate``), without rules, outages, protections or power flow.
@@ -159,7 +165,7 @@ class Observation(Record):
     def get_forecasted_inj(self, horizon: int = 1) -> ForecastInjections:
         """Schedules, voltage set points and demand expected ``horizon`` steps ahead; 0: as they are now.
 
-        Raises ValueError beyond the forecasts of the series.
+        Raises ValueError beyond the forecasts.
         """
         if horizon == 0:
             return ForecastInjections(self.gen_p, self.gen_v, self.load_p, self.load_q)
@@ -168,18 +174,51 @@ class Observation(Record):
 
     def get_forecast_arrays(self) -> ForecastArrays:
         """All that ``get_forecasted_inj`` gives, one row per horizon from 0 on, and the planned maintenance."""
-        horizons = range(self.task.series.n_horizon + 1)
+        ahead = range(horizons(self.task.series, self.state) + 1)
         gen_p, gen_v, load_p, load_q = (
-            np.stack(rows) for rows in zip(*map(self.get_forecasted_inj, horizons), strict=True)
+            np.stack(rows) for rows in zip(*map(self.get_forecasted_inj, ahead), strict=True)
         )
-        planned = [self.time_next_maintenance] + [self._ahead(h).time_next_maintenance[0] for h in horizons if h]
+        planned = [self.time_next_maintenance] + [self._ahead(h).time_next_maintenance[0] for h in ahead if h]
         return ForecastArrays(load_p, load_q, gen_p, gen_v, np.stack(planned) == 0)
 
     def _ahead(self, horizon: int) -> Injections:
-        series = self.task.series
-        if not 1 <= horizon <= series.n_horizon:
-            raise ValueError(f"no forecast {horizon} steps ahead: give a horizon from 0 to {series.n_horizon}")
-        return series.forecast(self.state.scenario, self.state.t, horizon)
+        return foreseen(self.task.series, self.state).forecast(self.state.scenario, self.state.t, horizon)
+
+    def get_forecast_env(self) -> Any:
+        """An environment in which the forecasts come true, of the kind that gave this observation.
+
+        Each reset goes back to the present, an episode lasts as many steps as are foreseen; attacks in force go on and
+        no opponent plays. Raises ValueError without forecasts, on an episode that is over, and for an observation that
+        no environment gave.
+        """
+        self._running("play on")
+        left = horizons(self.task.series, self.state)
+        if left == 0:
+            raise ValueError("nothing is foreseen here: the series has no forecast, or all its horizons are used up")
+        end = np.minimum(self.state.t_end, self.state.t + np.int32(left))
+        return self._playable(foreseen(self.task.series, self.state), self.state._replace(t_end=end))
+
+    def get_env_from_external_forecasts(
+        self,
+        load_p: np.ndarray | None = None,
+        load_q: np.ndarray | None = None,
+        gen_p: np.ndarray | None = None,
+        gen_v: np.ndarray | None = None,
+        with_maintenance: bool = True,
+    ) -> Any:
+        """As ``get_forecast_env``, on forecasts of one's own: (n_step, n_element) each, MW, MVAr and kV.
+
+        What is None stays as it is now. Planned maintenance takes place unless ``with_maintenance`` is False. Raises
+        ValueError for tables of unequal or wrong shapes and for numbers that are not finite.
+        """
+        self._running("play on")
+        given = {"load_p": load_p, "load_q": load_q, "gen_p": gen_p, "gen_v": gen_v}
+        return self._playable(*own_forecast(self.system, self.task.series, self.state, given, with_maintenance))
+
+    def _playable(self, series: TimeSeries, start: State) -> Any:
+        if self.play is None:
+            raise ValueError("only an observation of an environment's observe_grid() can be played on")
+        return self.play(replace(self.task, series=series, opponent=None, opponent_agent=False), start)
 
 
 def _lost(system: System, attribute: Attribute) -> Any:
