@@ -13,12 +13,14 @@ from experiments.settings import TrainSettings
 from marlgrid import seeding
 from marlgrid.env.registry import make_task
 from marlgrid.model.system import System
+from marlgrid.model.time_series import TimeSeries
+from marlgrid.powerflow.base import PowerFlow
 from marlgrid.simulation.action import Action, Attack, Commands, Kind
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.actions import DiscreteActions
 from marlgrid.task.menu import Menu
-from marlgrid.task.opponent import Opponent, opponent_from
+from marlgrid.task.opponents import Opponent, opponent_from
 from marlgrid.task.task import Task
 
 STREAM_PEACE = 951
@@ -107,6 +109,11 @@ class PartTimeOpponent:
 
     opponent: Opponent
     share: float
+
+    def bind(self, series: TimeSeries, solver: PowerFlow) -> PartTimeOpponent:
+        """On a task's time series and power flow, for attackers that look ahead."""
+        bind = getattr(self.opponent, "bind", None)
+        return self if bind is None else replace(self, opponent=bind(series, solver))
 
     def reset(self, system: System, state: State) -> Any:
         return self.opponent.reset(system, state)

@@ -25,7 +25,7 @@ from marlgrid.model.time_series import TimeSeries
 from marlgrid.model.zones import ZoneSpec
 from marlgrid.powerflow import power_flow as solver_from
 from marlgrid.powerflow.base import PowerFlow
-from marlgrid.task.opponent import Opponent, opponent_from
+from marlgrid.task.opponents import OpponentSpec, opponent_from
 from marlgrid.task.reward import RewardFn, reward_from
 from marlgrid.task.task import Task
 
@@ -43,7 +43,7 @@ def make_task(
     *,
     zones: ZoneSpec | None = None,
     tie_lines: str = "both",
-    opponent: str | Opponent | None = None,
+    opponent: OpponentSpec = None,
     actions: ActionSpec = "discrete",
     observation: ObservationSpec = "local",
     pad: bool = False,
@@ -66,8 +66,9 @@ def make_task(
         zones: a number (automatic partition), lists or a dict of substations, a function ``Grid -> labels``,
             ``"substation"``; None takes the zones of the case.
         tie_lines: who may switch a line between two zones: ``"both"``, the ``"origin"`` zone, ``"none"``.
-        opponent: None, the name of an attacker (``"random"``, ``"weighted"``, ``"geometric"``), an ``Opponent``, or
-            ``"agent"``: then ``opponent_0`` is one of the agents.
+        opponent: None; the name of an attacker (``"random"``, ``"weighted"``, ``"geometric"``, ``"multi-area"``,
+            ``"worst-case"``, ``"case"`` for the data set's own), or a dict of its name and settings, see
+            docs/opponents.md; an ``Opponent``; or ``"agent"``: then ``opponent_0`` is one of the agents.
         actions: ``"discrete"``, ``"multi_discrete"``, ``"box"``, ``"dict"``; a dict ``{"space", "kinds", ...}`` with
             settings of ``Menu``; a dict of lists by zone; a ``ZoneActions`` or a function ``System -> ZoneActions``.
         observation: ``"local"``, ``"neighbourhood"``, ``"global"``; a dict of settings of ``VectorObservation``; an
@@ -112,7 +113,7 @@ def make_task(
         actions=actions_from(actions, system, pad),
         observation=observation_from(observation, system, series, pad),
         reward=reward_from(reward),
-        opponent=None if opponent is None or agent else opponent_from(opponent),
+        opponent=None if opponent is None or agent else opponent_from(opponent, system),
         opponent_agent=agent,
         opponent_reward=None if opponent_reward is None else reward_from(opponent_reward),
         masks=masks,

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from marlgrid.model.attacker import NOBODY, Attacker
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
 from marlgrid.model.rule_set import DEFAULT_RULES, RuleSet
@@ -26,6 +27,8 @@ class System:
     """Minutes per step."""
     rules: RuleSet = DEFAULT_RULES
     """What the actions of the zones are held against."""
+    attacker: Attacker = NOBODY
+    """The scripted attacker that the data set comes with."""
 
     @property
     def n_zone(self) -> int:

@@ -26,7 +26,7 @@ from marlgrid.task.accounts import Totals, account, glance, infos, zero_totals
 from marlgrid.task.actions import AttackActions, Mask, ZoneActions
 from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
-from marlgrid.task.opponent import Opponent
+from marlgrid.task.opponents import Opponent
 from marlgrid.task.reward import RewardFn, values_of
 
 STREAM_SCENARIO = 101
@@ -84,6 +84,9 @@ class Task:
             raise ValueError("the opponent is either an agent or scripted: give opponent_agent=True or an opponent")
         if self.opponent_agent and not self.system.attackable.any():
             raise ValueError("the opponent agent has no line to attack: name some in the system's attack rules")
+        bind = getattr(self.opponent, "bind", None)
+        if bind is not None:
+            object.__setattr__(self, "opponent", bind(self.series, self.solver))
         if self.split not in self.series.splits:
             raise ValueError(f"unknown split {self.split!r}; choose from {sorted(self.series.splits)}")
 

@@ -146,7 +146,7 @@ def test_the_reward_prefers_survival(tasks):
 
 
 def test_a_part_time_opponent_attacks_its_share_of_the_episodes(tasks):
-    from marlgrid.task.opponent import RandomOpponent
+    from marlgrid.task.opponents import RandomOpponent
 
     attacked = {}
     for share in (0.0, 0.3, 1.0):

@@ -162,6 +162,31 @@ def test_opponent(pair):
     assert attack.budget_per_step == pytest.approx(env._opponent_budget_per_ts)
 
 
+OPPONENTS = {
+    "rte_case14_opponent": "random",
+    "l2rpn_neurips_2020_track1": "weighted",
+    "l2rpn_icaps_2021": "geometric",
+    "l2rpn_wcci_2022_dev": "geometric",
+    "l2rpn_idf_2023": "multi-area",
+}
+"""Class of the data set's own opponent, by environment; the others have none."""
+
+
+def test_the_attacker_of_the_data_set(pair):
+    env, attacker = mixes(pair.env)[0], pair.system.attacker
+    assert attacker.name == OPPONENTS.get(pair.name, "none")
+    theirs = env._kwargs_opponent
+    hours = {"attack_every_xxx_hour": "every_hours", "average_attack_duration_hour": "average_hours"}
+    for key, ours in {**hours, "minimum_attack_duration_hour": "minimum_hours", "attack_period": "period"}.items():
+        if key in theirs:
+            assert attacker.settings[ours] == theirs[key]
+    if attacker.name == "multi-area":
+        assert attacker.settings["areas"] == tuple(tuple(area) for area in theirs["lines_attacked"])
+    if attacker.name == "weighted":
+        scale = dict(zip(theirs["lines_attacked"], theirs["rho_normalization"], strict=True))
+        assert attacker.settings["normalisation"] == tuple(scale[n] for n in pair.grid.name_line if n in scale)
+
+
 def test_injections_and_maintenance(pair):
     """Every row of the first scenario and the first of every other: loads, generation, voltages, planned outages."""
     number = 0

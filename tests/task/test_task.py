@@ -10,7 +10,7 @@ from marlgrid.simulation.state import Outcome, take
 from marlgrid.task.accounts import OPPONENT_KEYS, ZONE_KEYS
 from marlgrid.task.actions import DiscreteActions, MultiDiscreteActions
 from marlgrid.task.continuous import BoxActions, DictActions
-from marlgrid.task.opponent import RandomOpponent, WeightedOpponent
+from marlgrid.task.opponents import RandomOpponent, WeightedOpponent
 from marlgrid.task.reward import SurvivalReward
 from tests.simulation.small import GivenCurrents, StillSeries, small_system
 from tests.task.tasks import case_task, masked_draw, rest, small_task

@@ -18,7 +18,7 @@ from marlgrid.model.datasets.customising import Case, changed_attack, changed_pa
 from marlgrid.model.datasets.grid2op_chronics import Names, Reading, read_interval, read_json, table_path
 from marlgrid.model.datasets.grid2op_config import Config, read_config
 from marlgrid.model.datasets.grid2op_grid import read_grid
-from marlgrid.model.datasets.grid2op_rules import read_attack_rules, read_parameters, read_rule_set
+from marlgrid.model.datasets.grid2op_rules import read_attack_rules, read_attacker, read_parameters, read_rule_set
 from marlgrid.model.datasets.grid2op_series import FolderSeries
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
@@ -75,6 +75,7 @@ def load_folder(
         attack=changed_attack(read_attack_rules(mixes[0] / "config.py", config, grid), attack, grid),
         delta_time=series.delta_time,
         rules=rule_set(grid, rules, of_folder),
+        attacker=read_attacker(mixes[0] / "config.py", config, grid),
     )
     return Case(system, series)
 

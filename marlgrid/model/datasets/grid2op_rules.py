@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from marlgrid.model.attacker import NOBODY, Attacker
 from marlgrid.model.datasets.grid2op_chronics import read_json
 from marlgrid.model.datasets.grid2op_config import Config, Construct
 from marlgrid.model.grid import Grid
@@ -150,6 +151,45 @@ def read_attack_rules(path: Path, config: Config, grid: Grid) -> AttackRules:
         )
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}, opponent: {error}") from error
+
+
+ATTACKERS = {
+    "RandomLineOpponent": ("random", {}),
+    "WeightedRandomOpponent": ("weighted", {"attack_period": "period", "rho_normalization": "normalisation"}),
+    "GeometricOpponent": ("geometric", {}),
+    "GeometricOpponentMultiArea": ("multi-area", {"lines_attacked": "areas"}),
+}
+"""Grid2Op's opponents: our name, and our word for their settings."""
+GEOMETRIC = {
+    "attack_every_xxx_hour": "every_hours",
+    "average_attack_duration_hour": "average_hours",
+    "minimum_attack_duration_hour": "minimum_hours",
+    "pmax_pmin_ratio": "pmax_pmin_ratio",
+}
+GEOMETRIC_DEFAULTS = {"every_hours": 24.0, "average_hours": 4.0, "minimum_hours": 2.0, "pmax_pmin_ratio": 4.0}
+
+
+def read_attacker(path: Path, config: Config, grid: Grid) -> Attacker:
+    """The opponent of ``config.py`` with its settings; none where it has none, or one that is not Grid2Op's own."""
+    kind = config.name_of("opponent_class")
+    if kind not in ATTACKERS or not config.values.get("kwargs_opponent"):
+        return NOBODY
+    given = dict(config.values["kwargs_opponent"])
+    name, words = ATTACKERS[kind]
+    geometric = kind.startswith("Geometric")
+    settings: dict[str, Any] = dict(GEOMETRIC_DEFAULTS) if geometric else {}
+    for theirs, ours in {**words, **(GEOMETRIC if geometric else {})}.items():
+        if theirs in given:
+            settings[ours] = given[theirs]
+    if "areas" in settings:
+        settings["areas"] = tuple(tuple(area) for area in settings["areas"])
+    if "normalisation" in settings:
+        lines, scales = _flat(given.get("lines_attacked", ())), settings["normalisation"]
+        if len(lines) != len(scales):
+            raise ValueError(f"{path}, rho_normalization: {len(scales)} numbers for {len(lines)} lines_attacked")
+        by_line = dict(zip(lines, scales, strict=True))
+        settings["normalisation"] = tuple(float(by_line[line]) for line in grid.name_line if line in by_line)
+    return Attacker(name, settings)
 
 
 def _flat(lines: Any) -> list[str]:

@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from marlgrid.model.parameters import AttackRules
-from marlgrid.model.system import System
-from marlgrid.simulation.action import do_nothing
-from marlgrid.simulation.rules import attack_allowed
+from marlgrid.model.attacker import Attacker
 from marlgrid.simulation.state import take
-from marlgrid.simulation.step import step
-from marlgrid.task.opponent import (
+from marlgrid.task.opponents import (
     OPPONENTS,
     GeometricOpponent,
+    MultiAreaOpponent,
     NoOpponent,
     RandomOpponent,
     WeightedOpponent,
     opponent_from,
 )
-from tests.simulation.small import GivenCurrents, StillSeries, small_system, start
-
-SMALL = small_system()
-
-
-def system_with(**rules) -> System:
-    defaults = {"lines": ("line_0", "line_1", "line_2"), "max_duration": 4, "cooldown": 6, "initial_budget": 1e6}
-    return System(SMALL.grid, SMALL.zones, SMALL.parameters, AttackRules(**(defaults | rules)))
-
-
-def played(system, opponent, n_env: int, n_step: int, current=10.0, reconnect: bool = True):
-    """Attack durations (n_step, n_env, n_line) and what was allowed; lines come back as soon as an attack is over."""
-    solver, series = GivenCurrents(system, current), StillSeries(system, n_step + 2)
-    state = start(system, solver, series, n_env, steps=n_step + 1)
-    state = state._replace(seed=np.arange(n_env, dtype=np.int64))
-    memory = opponent.reset(system, state)
-    durations, allowed = [], []
-    for _ in range(n_step):
-        attack, memory = opponent.attack(system, state, memory)
-        allowed.append(attack_allowed(system, state))
-        state, ruling = step(system, solver, series, state, do_nothing(n_env, 2), attack)
-        assert not ruling.attack_refused.any()
-        durations.append(attack.duration)
-        if reconnect:
-            back = np.ones_like(state.topology.topo_vect)
-            for line in range(system.grid.n_line):
-                under = state.attack.remaining[:, line] > 0
-                for place in (system.grid.line_or_pos_topo_vect[line], system.grid.line_ex_pos_topo_vect[line]):
-                    back[under, place] = -1
-            state = state._replace(topology=state.topology._replace(topo_vect=back))
-    return np.array(durations), np.array(allowed)
+from tests.simulation.small import start
+from tests.task.attacked import played, system_with
 
 
 @pytest.mark.parametrize("name", sorted(OPPONENTS))
@@ -57,9 +27,25 @@ def test_only_allowed_lines_are_attacked_one_at_a_time(name):
     system = system_with(initial_budget=8.0)
     durations, allowed = played(system, opponent_from(name), 20, 60)
     assert not durations[~allowed].any()
-    assert (durations > 0).sum(axis=2).max() <= 1
+    assert (durations > 0).sum(axis=2).max() <= (2 if name == "multi-area" else 1)
     assert durations.max() <= system.attack.max_duration
     assert not durations[:, :, 3].any(), "line_3 may not be attacked"
+
+
+@pytest.mark.parametrize("name", ["random", "weighted", "geometric"])
+def test_one_attack_at_a_time_even_without_cooldown(name):
+    durations, _ = played(system_with(cooldown=0, max_duration=12), small_settings(name), 20, 80)
+    for env in range(20):
+        starts = np.flatnonzero(durations[:, env].any(axis=1))
+        lasting = durations[starts, env].max(axis=1)
+        assert len(starts) > 2
+        assert (np.diff(starts) >= lasting[:-1]).all()
+
+
+def small_settings(name):
+    """The attacker, set for short episodes."""
+    hours = {"every_hours": 0.8, "average_hours": 0.4, "minimum_hours": 0.1}
+    return opponent_from({"name": name} | {"weighted": {"period": 5}, "random": {}}.get(name, hours))
 
 
 def test_none_never_attacks():
@@ -130,6 +116,49 @@ def test_geometric_ranks_lines_by_rho():
     assert struck / struck.sum() == pytest.approx(np.array([4, 1, 2]) / 7, abs=0.03)
 
 
+def test_an_attack_drawn_too_long_does_not_take_place():
+    opponent = GeometricOpponent(every_hours=1.0, average_hours=0.5, minimum_hours=0.1)
+    free, _ = played(system_with(cooldown=0, max_duration=500), opponent, 40, 100)
+    bound, _ = played(system_with(cooldown=0, max_duration=5), opponent, 40, 100)
+    short = (free.max(axis=2) > 0) & (free.max(axis=2) <= 5)
+    assert (free.max(axis=2) > 5).sum() > 100
+    assert np.array_equal(np.where(short[:, :, None], free, 0), bound), "as planned, without the long ones"
+
+
+def test_areas_strike_independently_and_on_their_own_lines():
+    system = system_with(cooldown=0, max_duration=500)
+    hours = {"every_hours": 1.5, "average_hours": 0.5, "minimum_hours": 0.1}
+    durations, _ = played(system, MultiAreaOpponent(**hours, areas=(("line_0", "line_1"), ("line_2",))), 200, 300)
+    west, east = durations[:, :, :2].max(axis=2), durations[:, :, 2]
+    for area in (west, east):
+        lasting = area[area > 0]
+        assert lasting.min() >= 1 + 1 + 1, "minimum, geometric from 1, and Grid2Op's extra step"
+        assert lasting.mean() == pytest.approx(1 + 6, rel=0.05)
+    both = ((west > 0) & (east > 0)).mean()
+    assert both == pytest.approx((west > 0).mean() * (east > 0).mean(), rel=0.3)
+    assert both > 0
+
+
+def test_areas_are_zones_unless_named():
+    system = system_with(cooldown=0, max_duration=500)
+    hours = {"every_hours": 1.5, "average_hours": 0.5, "minimum_hours": 0.1}
+    by_zone, _ = played(system, MultiAreaOpponent(**hours), 5, 60)
+    named, _ = played(system, MultiAreaOpponent(**hours, areas=(("line_0", "line_1"), ("line_2",))), 5, 60)
+    assert by_zone.any()
+    assert np.array_equal(by_zone, named)
+    with pytest.raises(ValueError, match=r"line_3.*line_9"):
+        played(system, MultiAreaOpponent(areas=(("line_3", "line_9"),)), 1, 1)
+    with pytest.raises(ValueError, match=r"\['line_0'\] are not attackable or listed more than once"):
+        played(system, MultiAreaOpponent(areas=(("line_0",), ("line_0",))), 1, 1)
+
+
+def test_areas_share_the_budget_of_a_step():
+    hours = {"every_hours": 0.5, "average_hours": 0.25, "minimum_hours": 0.1}
+    system = system_with(cooldown=0, initial_budget=4.0, budget_per_step=0.3, max_duration=4)
+    durations, _ = played(system, MultiAreaOpponent(**hours), 50, 80)
+    assert (durations > 0).any(axis=(0, 2)).all()
+
+
 def test_a_planned_attack_waits_until_it_is_allowed():
     system = system_with(cooldown=0, initial_budget=0.0, budget_per_step=0.1, max_duration=4)
     opponent = GeometricOpponent(every_hours=0.5, average_hours=0.2, minimum_hours=0.1)
@@ -168,6 +197,20 @@ def test_what_is_no_opponent():
         GeometricOpponent(every_hours=1.0, average_hours=2.0)
     with pytest.raises(ValueError, match="period"):
         WeightedOpponent(period=0)
+    with pytest.raises(ValueError, match=r"no setting \['perod'\].*period"):
+        opponent_from({"name": "weighted", "perod": 3})
+    assert opponent_from({"name": "weighted", "period": 3}) == WeightedOpponent(period=3)
     assert isinstance(opponent_from(None), NoOpponent)
     mine = RandomOpponent()
     assert opponent_from(mine) is mine
+
+
+def test_a_system_comes_with_its_attacker():
+    own = Attacker("geometric", {"every_hours": 12.0})
+    system = replace(system_with(), attacker=own)
+    assert opponent_from("case", system) == GeometricOpponent(every_hours=12.0)
+    assert opponent_from("geometric", system) == GeometricOpponent(every_hours=12.0)
+    assert opponent_from({"name": "case", "pmax_pmin_ratio": 2.0}, system).pmax_pmin_ratio == 2.0
+    assert opponent_from("random", system) == RandomOpponent()
+    assert opponent_from("case", system_with()) == NoOpponent()
+    assert opponent_from("geometric") == GeometricOpponent()
