@@ -8,6 +8,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+CLIP = 0.2
+"""How far a gradient step may move the probability of an action, as a part of it."""
+VALUE_CLIP = 100.0
+"""Largest squared error of a value that counts."""
+
 
 def setting(default: Any, help_text: str) -> Any:
     """A field with its line of help."""
@@ -16,7 +21,7 @@ def setting(default: Any, help_text: str) -> Any:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """One run of ``experiments.train``; every field is an option of the command line."""
+    """One run of a training program; every field is an option of its command line."""
 
     case: str = setting("case14", "built-in case, Grid2Op environment name or folder")
     zones: int = setting(0, "number of zones; 0 takes the zones of the case")
@@ -26,7 +31,10 @@ class TrainSettings:
     resume: bool = setting(False, "continue from the checkpoint of the run of this name")
     seed: int = setting(0, "of networks and episodes")
 
-    opponent: str = setting("random", "attacker in training: none, random, weighted, geometric")
+    policies: str = setting("independent", "one network per zone (independent), or one for all zones (shared)")
+    central_critic: bool = setting(False, "the critics also see the state of the whole grid")
+
+    opponent: str = setting("random", "attacker in training: none, random, weighted, geometric, or learned")
     attacked_share: float = setting(0.25, "part of the training episodes in which the opponent is there")
     scenarios: int = setting(400, "training scenarios (weeks) to draw from")
     max_steps: int = setting(288, "steps of an episode: a day of five-minute steps")
@@ -48,6 +56,12 @@ class TrainSettings:
     validation_episodes: int = setting(32, "episodes of each evaluation during training")
     test_episodes: int = setting(50, "held-out episodes of the final table")
 
+    def __post_init__(self) -> None:
+        if self.opponent == "learned" and self.act_above > 0:
+            raise ValueError(
+                f"act_above is {self.act_above}, but an opponent that learns acts in calm steps too: add --act-above 0"
+            )
+
     @property
     def folder(self) -> Path:
         """Where everything of the run goes."""
@@ -58,10 +72,10 @@ class TrainSettings:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
-def settings_from(arguments: list[str] | None = None) -> TrainSettings:
+def settings_from(arguments: list[str] | None = None, program: str = "experiments.train") -> TrainSettings:
     """The settings of a command line. Wrong options end the program with a usage message."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.train",
+        prog=f"python -m {program}",
         description="Trains a team of zones with PPO and compares it with baselines on held-out scenarios.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -71,4 +85,7 @@ def settings_from(arguments: list[str] | None = None) -> TrainSettings:
             parser.add_argument(flag, action="store_true", help=text)
         else:
             parser.add_argument(flag, type=type(option.default), default=option.default, help=text, metavar="")
-    return TrainSettings(**vars(parser.parse_args(arguments)))
+    try:
+        return TrainSettings(**vars(parser.parse_args(arguments)))
+    except ValueError as error:
+        parser.error(str(error))

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from agents.do_nothing import DoNothing
+from agents.learned import SHARED
 from experiments.settings import TrainSettings
 from marlgrid import seeding
 from marlgrid.env.registry import make_task
@@ -34,12 +36,15 @@ OBSERVED = (
 
 
 def task_of(settings: TrainSettings, opponent: str, split: str) -> Task:
-    """The task against one attacker (``"none"``: without any)."""
+    """The task against one attacker (``"none"``: without any; ``"learned"``: the opponent is an agent)."""
+    # zones that share a network need equal spaces
+    pad = settings.policies == "shared"
     return make_task(
         settings.case,
         zones=settings.zones or None,
-        opponent=opponent_from(opponent),
-        actions=gentle_actions,
+        opponent="agent" if opponent == "learned" else opponent_from(opponent),
+        actions=partial(gentle_actions, pad=pad),
+        pad=pad,
         observation={"scope": settings.observation, "attributes": OBSERVED},
         reward=MarginReward(),
         split=split,
@@ -54,15 +59,17 @@ class TrainingTask:
 
     def __call__(self) -> Task:
         settings = self.settings
-        attacker = PartTimeOpponent(opponent_from(settings.opponent), settings.attacked_share)
-        task = task_of(settings, "none", "train")
+        learned = settings.opponent == "learned"
+        task = task_of(settings, "learned" if learned else "none", "train")
         pool = task.series.splits["train"][: settings.scenarios]
         # a scenario costs more to generate than to play: a pool that fits into the cache is drawn from again and again
         task.series.splits = {**task.series.splits, "train": pool}
-        return replace(task, opponent=attacker)
+        if learned:
+            return task
+        return replace(task, opponent=PartTimeOpponent(opponent_from(settings.opponent), settings.attacked_share))
 
 
-def gentle_actions(system: System) -> DiscreteActions:
+def gentle_actions(system: System, pad: bool = False) -> DiscreteActions:
     """Redispatch at full ramp, curtailment, storage, and lines put back: nothing that weakens the grid.
 
     A random bus split or disconnection blacks out a loaded grid within minutes, so learning starts without them.
@@ -77,7 +84,7 @@ def gentle_actions(system: System) -> DiscreteActions:
         agent: [option for part in menu.components(system, zone) for option in part.options if not _takes_out(option)]
         for zone, agent in enumerate(system.zones.agents)
     }
-    return DiscreteActions(system, actions=actions)
+    return DiscreteActions(system, actions=actions, pad=pad)
 
 
 def _takes_out(commands: Commands) -> bool:
@@ -124,6 +131,15 @@ class PartTimeOpponent:
         return Attack(np.where(drawn < self.share, attack.duration, 0)), memory
 
 
+def scales_of(settings: TrainSettings, task: Task) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Policy id -> (mean, std) of the observations in the steps in which the team decides."""
+    scales = observation_scales(task, settings.act_above)
+    if settings.policies == "independent":
+        return scales
+    means, deviations = (np.array(part) for part in zip(*scales.values(), strict=True))
+    return {SHARED: (means.mean(axis=0), np.sqrt((deviations**2).mean(axis=0) + means.var(axis=0)))}
+
+
 def observation_scales(
     task: Task, act_above: float, n_episode: int = 64, max_steps: int = 96, seed: int = 0
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -136,11 +152,12 @@ def observation_scales(
     episode, outputs = task.reset(rng.integers(2**62, size=n_episode), scenario, start, np.full(n_episode, max_steps))
     seen: dict[str, list[np.ndarray]] = {agent: [] for agent in task.zones}
     idle = DoNothing()
+    quiet = {agent: np.zeros(n_episode, np.int64) for agent in task.agents}
     while episode.state.running.any():
         rows = episode.state.running & (episode.state.rho.max(axis=1) >= act_above)
         for agent, parts in seen.items():
             parts.append(outputs.observations[agent][rows])
-        episode, outputs = task.step(episode, idle.act(task, episode, outputs))
+        episode, outputs = task.step(episode, quiet | idle.act(task, episode, outputs))
     return {agent: _scale(np.concatenate(parts)) for agent, parts in seen.items()}
 
 

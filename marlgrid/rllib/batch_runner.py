@@ -26,8 +26,8 @@ from ray.rllib.utils.metrics import (
 from marlgrid.env.registry import vector_env
 from marlgrid.rllib.adapter import MASK, OBSERVATION
 from marlgrid.rllib.fragment import TERMINATED, TRUNCATED, Fragment
-from marlgrid.rllib.metrics import team_totals
 from marlgrid.rllib.registration import with_case_made
+from marlgrid.rllib.totals import team_totals
 
 WINDOW = 100
 """Finished episodes that the reported means are over."""

@@ -6,10 +6,7 @@ from typing import Any
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
 
-TEAM_TOTALS = ("survival", "survived_steps", "attacks_total")
-"""The same in every zone's infos."""
-ZONE_TOTALS = ("illegal_total", "overload_total", "unserved_mwh_total")
-"""Counted per zone, summed over the team."""
+from marlgrid.rllib.totals import team_totals
 
 
 class GridMetrics(RLlibCallback):
@@ -19,13 +16,3 @@ class GridMetrics(RLlibCallback):
         infos = {agent: last for agent, last in episode.get_infos(-1).items() if last and agent.startswith("zone_")}
         for name, value in team_totals(infos).items():
             metrics_logger.log_value(name, value, window=100)
-
-
-def team_totals(infos: dict[str, dict]) -> dict[str, float]:
-    """One number per total out of the zones' last infos."""
-    if not infos:
-        return {}
-    first = next(iter(infos.values()))
-    totals = {name: float(first[name]) for name in TEAM_TOTALS if name in first}
-    totals |= {name: float(sum(own[name] for own in infos.values())) for name in ZONE_TOTALS if name in first}
-    return totals

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,9 +18,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import nn
 
 from marlgrid.rllib.adapter import MASK, OBSERVATION, STATE
-
-FORBIDDEN = -1e9
-"""Logit of an illegal action: its probability underflows to an exact 0, while sums of logits stay finite."""
+from marlgrid.rllib.networks import FORBIDDEN, actor_layers, critic_layers
 
 
 class MaskedModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
@@ -39,17 +35,15 @@ class MaskedModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         settings = dict(self.model_config)
         inner = math.prod(self.observation_space[OBSERVATION].shape)
         hiddens = tuple(settings["hiddens"])
-        self.actor = layers([inner, *hiddens, sum(self.components)], last_gain=0.01)
-        self.critic = layers([self._critic_inputs(), *hiddens, 1], last_gain=1.0)
+        idle = float(settings.get("idle_probability", 0.0))
+        self.actor = actor_layers(inner, hiddens, self.components, idle)
+        self.critic = critic_layers(self._critic_inputs(), hiddens)
         mean, std = settings.get("scale") or (np.zeros(inner), np.ones(inner))
         # Buffers travel with the weights, so that a policy knows from them alone how it is to be used.
         self.register_buffer("observation_mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("observation_std", torch.as_tensor(std, dtype=torch.float32))
         self.register_buffer("action_components", torch.tensor(self.components))
         self.register_buffer("act_above", torch.tensor(float(settings.get("act_above", 0.0))))
-        idle = float(settings.get("idle_probability", 0.0))
-        if idle > 0:
-            self._prefer_idle(idle)
 
     def get_non_inference_attributes(self) -> list[str]:
         return ["critic"]
@@ -77,14 +71,6 @@ class MaskedModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     def _critic_inputs(self) -> int:
         return math.prod(self.observation_space[OBSERVATION].shape)
-
-    def _prefer_idle(self, probability: float) -> None:
-        """Raises the logit of the first element of each component: the untrained agent mostly does nothing."""
-        bias, at = self.actor[-1].bias, 0
-        with torch.no_grad():
-            for size in self.components:
-                bias[at] = math.log(probability / (1 - probability) * max(size - 1, 1))
-                at += size
 
 
 class CentralCriticModule(MaskedModule):
@@ -145,18 +131,6 @@ def action_components(space: spaces.Space) -> tuple[int, ...]:
     raise ValueError(
         f'action space {space} cannot be masked; make the environment with actions="discrete" or "multi_discrete"'
     )
-
-
-def layers(sizes: Sequence[int], *, last_gain: float) -> nn.Sequential:
-    """Tanh layers with orthogonal weights; the last one is linear and starts at ``last_gain`` of the usual size."""
-    parts: list[nn.Module] = []
-    for n, (inputs, outputs) in enumerate(pairwise(sizes)):
-        last = n == len(sizes) - 2
-        linear = nn.Linear(inputs, outputs)
-        nn.init.orthogonal_(linear.weight, gain=last_gain if last else math.sqrt(2))
-        nn.init.zeros_(linear.bias)
-        parts += [linear] if last else [linear, nn.Tanh()]
-    return nn.Sequential(*parts)
 
 
 def _flat(values: torch.Tensor) -> torch.Tensor:

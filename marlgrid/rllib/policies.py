@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,18 @@ def load_policies(checkpoint: str | Path) -> dict[str, Policy]:
         if state:
             policies[file.parent.name] = policy_from_state(state, str(file))
     return policies
+
+
+def save_policies(checkpoint: str | Path, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Writes module states where RLlib keeps them: ``load_policies`` reads both kinds of checkpoints alike.
+
+    ``states``: module id -> name -> array, with the names of a ``MaskedModule``.
+    """
+    for name, state in states.items():
+        folder = Path(checkpoint) / MODULES / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "module_state.pkl").open("wb") as stream:
+            pickle.dump(dict(state), stream)
 
 
 def policy_from_state(state: dict[str, np.ndarray], source: str = "module state") -> Policy:
