@@ -19,6 +19,7 @@ from marlgrid.simulation.action import Commands
 from marlgrid.simulation.state import State
 from marlgrid.task.accounts import zero_totals
 from marlgrid.task.actions import Mask
+from marlgrid.task.noise import NoiseSpec, noise_from
 from marlgrid.task.observation import Observation
 from marlgrid.task.task import Episode, Outputs, Task
 
@@ -136,9 +137,11 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         """An action of a zone in the words of the grid, such as ``{"set_line_status": [("0_1_0", -1)]}``."""
         return self.task.make_action(keys)
 
-    def observe_grid(self) -> Observation:
-        """The whole grid in the field's terms, with ``simulate``."""
-        return Observation(self.task, self._started("observe_grid").state, play=partial(ForecastEnv, mask=self.mask))
+    def observe_grid(self, noise: NoiseSpec = None) -> Observation:
+        """The whole grid in the field's terms, with ``simulate``; exact, or with ``noise`` (``"grid2op"``, ...)."""
+        state = self._started("observe_grid").state
+        errors = noise_from(noise, self.task.system)
+        return Observation(self.task, state, play=partial(ForecastEnv, mask=self.mask), noise=errors)
 
     def snapshot(self) -> Episode:
         """The episode as a value: keep it, ``restore`` it, in this environment or in another of the same task."""

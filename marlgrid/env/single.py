@@ -10,7 +10,10 @@ import numpy as np
 
 from marlgrid.env.parallel import RENDER_MODES, ForecastEnv, GridParallelEnv
 from marlgrid.simulation.action import Commands
+from marlgrid.simulation.state import State
+from marlgrid.task.noise import NoiseSpec
 from marlgrid.task.observation import Observation
+from marlgrid.task.task import Task
 
 
 class GridEnv(gymnasium.Env[Any, Any]):
@@ -54,10 +57,10 @@ class GridEnv(gymnasium.Env[Any, Any]):
         """An action in the words of the grid, see ``GridParallelEnv.make_action``."""
         return self.parallel.make_action(keys)
 
-    def observe_grid(self) -> Observation:
+    def observe_grid(self, noise: NoiseSpec = None) -> Observation:
         """The whole grid in the field's terms, see ``GridParallelEnv.observe_grid``."""
-        seen = self.parallel.observe_grid()
-        return Observation(seen.task, seen.state, play=lambda task, start: GridEnv(ForecastEnv(task, start)))
+        seen = self.parallel.observe_grid(noise)
+        return Observation(seen.task, seen.state, play=_alone, noise=seen.noise)
 
     def render(self) -> Any:
         """See ``GridParallelEnv.render``."""
@@ -65,3 +68,7 @@ class GridEnv(gymnasium.Env[Any, Any]):
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _alone(task: Task, start: State) -> GridEnv:
+    return GridEnv(ForecastEnv(task, start))

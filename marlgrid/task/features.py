@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -10,16 +10,15 @@ import numpy as np
 from gymnasium import spaces
 from numba import njit
 
-from marlgrid import seeding
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.simulation.state import State
 from marlgrid.task.commands import place_names
+from marlgrid.task.noise import Noise, NoiseSpec, noise_from
 from marlgrid.task.sensors import CLOCK_NAMES, PROXIMITY_STEPS, READINGS, Sensor, sensors
+from marlgrid.task.sight import Sight
 
-SCOPES = ("local", "neighbourhood", "global")
 OPPONENT = "opponent_0"
-STREAM_NOISE = 301
 LIMIT = 10.0
 """Normalised features are cut off here: a collapsing grid must not blow up a network's input."""
 
@@ -65,8 +64,8 @@ class VectorObservation:
     by capacity; time to maintenance as a proximity; busbars as -1 out, 0 first, 1 second. Otherwise they are in the
     units of the observation attributes. After a game over only time remains, the rest is as in the full observation.
 
-    ``noise`` is the standard deviation, in normalised units, of Gaussian noise on measured quantities, one number or
-    one per attribute. ``pad=True`` fills the zones' vectors with zeros to equal lengths.
+    ``noise`` is what sensors get wrong, see ``noise.noise_from``: ``"grid2op"``, or a standard deviation in normalised
+    units, one number or one per attribute. ``pad=True`` fills the zones' vectors with zeros to equal lengths.
     """
 
     def __init__(
@@ -77,14 +76,11 @@ class VectorObservation:
         hops: int = 1,
         attributes: Sequence[str] | None = None,
         normalise: bool = True,
-        noise: float | Mapping[str, float] | None = None,
+        noise: NoiseSpec = None,
         pad: bool = False,
     ) -> None:
-        if scope not in SCOPES:
-            raise ValueError(f"observation scope is {scope!r}, choose from {SCOPES}")
-        if hops < 0:
-            raise ValueError(f"hops is {hops}, give at least 0")
         self.system, self.series = system, series
+        self.sight = Sight(scope, hops)
         self.normalise, self.pad = normalise, pad
         self.attributes = tuple(DEFAULT_ATTRIBUTES if attributes is None else attributes)
         known = sensors(system, normalise)
@@ -92,8 +88,9 @@ class VectorObservation:
         chosen = {name: known[name] for name in dict.fromkeys(self.attributes + OPPONENT_ATTRIBUTES)}
         self._names = [name for name, sensor in chosen.items() for _ in sensor.pick]
         self._bank = _Program(system, chosen, normalise)
-        self._sigma = _noise_levels(noise, chosen)
-        zones = {agent: _visible_subs(system, z, scope, hops) for z, agent in enumerate(system.zones.agents)}
+        self.noise = noise_from(noise, system)
+        self._errors = None if self.noise is None else _Errors(self.noise, chosen, normalise)
+        zones = {agent: self.sight.subs(system, z) for z, agent in enumerate(system.zones.agents)}
         index = {agent: self._index(chosen, self.attributes, subs) for agent, subs in zones.items()}
         if pad:
             longest = max(map(len, index.values()))
@@ -134,12 +131,11 @@ class VectorObservation:
     def _features(self, state: State) -> np.ndarray:
         """(n_env, n_feature + 1) float32, the last one always 0."""
         features = self._bank.run(state, self._clock(state))
-        if self._sigma is None:
+        if self.noise is None or self._errors is None:
             return features
-        noise = self._sigma * seeding.normal(state.seed, state.t, STREAM_NOISE, features.shape[1])
-        alive = ~state.lost[:, None]
+        noisy = self._errors.on(features, self.noise.draws(state.seed, state.t))
         bound = LIMIT if self.normalise else np.inf
-        return np.clip(features + np.where(alive, noise, 0.0), -bound, bound).astype(np.float32)
+        return np.where(state.lost[:, None], features, np.clip(noisy, -bound, bound)).astype(np.float32)
 
     def _clock(self, state: State) -> np.ndarray:
         known = self._start_minute
@@ -193,20 +189,6 @@ class _Program:
 
 
 # ---------------------------------------------------------------------------------------------------- who sees what
-def _visible_subs(system: System, zone: int, scope: str, hops: int) -> np.ndarray:
-    """(n_sub,) bool."""
-    grid = system.grid
-    if scope == "global":
-        return np.ones(grid.n_sub, dtype=bool)
-    seen = system.zones.labels == zone
-    for _ in range(hops if scope == "neighbourhood" else 0):
-        reached = seen.copy()
-        reached[grid.line_ex_to_subid[seen[grid.line_or_to_subid]]] = True
-        reached[grid.line_or_to_subid[seen[grid.line_ex_to_subid]]] = True
-        seen = reached
-    return seen
-
-
 def _visible(system: System, sensor: Sensor, subs: np.ndarray, opponent: bool) -> np.ndarray:
     """(n,) bool: which of a sensor's elements are in view."""
     grid = system.grid
@@ -267,17 +249,25 @@ def _check_attributes(attributes: Sequence[str], known: dict[str, Sensor]) -> No
         raise ValueError(f"unknown observation attribute(s) {unknown or attributes!r}; choose from {sorted(allowed)}")
 
 
-def _noise_levels(noise: float | Mapping[str, float] | None, chosen: dict[str, Sensor]) -> np.ndarray | None:
-    """(n_feature + 1,) standard deviations, or None where there is no noise at all."""
-    if noise is None:
-        return None
-    measured = [name for name, sensor in chosen.items() if sensor.measured]
-    by_name = dict(noise) if isinstance(noise, Mapping) else dict.fromkeys(measured, float(noise))
-    wrong = sorted(set(by_name) - set(measured))
-    if wrong or any(not 0 <= level < np.inf for level in by_name.values()):
-        raise ValueError(f"noise {noise!r}: give levels of at least 0, for attributes out of {measured}")
-    levels = [np.full(len(sensor.pick), by_name.get(name, 0.0)) for name, sensor in chosen.items()]
-    return np.concatenate([*levels, [0.0]])
+class _Errors:
+    """The noise of each feature: its draw, and standard deviations in the unit of the feature."""
+
+    def __init__(self, noise: Noise, chosen: dict[str, Sensor], normalise: bool) -> None:
+        column, factor, added = [], [], []
+        for name, sensor in chosen.items():
+            n = len(sensor.pick)
+            unit = sensor.unit if normalise else 1.0
+            begin = noise.columns(name).start if sensor.measured else 0
+            column.append(begin + np.arange(n))
+            factor.append(np.full(n, noise.factor.get(name, 0.0)))
+            added.append(np.broadcast_to(noise.added.get(name, 0.0) / unit, n))
+        self.column = np.concatenate([*column, [0]])
+        self.factor, self.added = np.concatenate([*factor, [0.0]]), np.concatenate([*added, [0.0]])
+
+    def on(self, features: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """(n_env, n_feature + 1) with their errors."""
+        error = draws[:, self.column]
+        return features * np.exp(self.factor * error) + self.added * error
 
 
 # ---------------------------------------------------------------------------------------------------- kernels

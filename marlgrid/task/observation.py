@@ -19,6 +19,7 @@ from marlgrid.simulation.topology import switch
 from marlgrid.task.attributes import ATTRIBUTES, Attribute
 from marlgrid.task.commands import make_action, split_by_zone
 from marlgrid.task.foresight import foreseen, horizons, own_forecast, simulate
+from marlgrid.task.noise import STREAM_FORESEEN, STREAM_NOISE, Noise
 from marlgrid.task.record import Record
 from marlgrid.task.reward import values_of
 
@@ -79,13 +80,37 @@ class Observation(Record):
     """Makes an environment of the caller's kind out of a task and the state to start from."""
 
     def __init__(
-        self, task: Task, state: State, row: int = 0, play: Callable[[Task, State], Any] | None = None
+        self,
+        task: Task,
+        state: State,
+        row: int = 0,
+        play: Callable[[Task, State], Any] | None = None,
+        noise: Noise | None = None,
+        stream: int = STREAM_NOISE,
     ) -> None:
+        """Row ``row`` of a batch; with ``noise``, as the sensors have it: its errors are drawn from ``stream``."""
         super().__init__(task.system, {})
-        self.task, self.play = task, play
+        self.task, self.play, self.noise, self.stream = task, play, noise, stream
         self.state = state if state.n_env == 1 and row == 0 else take(state, np.array([row]))
 
     def _value(self, name: str) -> Any:
+        if self.noise is None or self.over:
+            return self._true(name)
+        # what follows from a measurement follows from the true one, as in Grid2Op
+        return self.noise.measured(name, self.exact._true(name), self._draws)  # noqa: SLF001 (the same class)
+
+    @cached_property
+    def exact(self) -> Observation:
+        """The same without noise."""
+        return self if self.noise is None else Observation(self.task, self.state, play=self.play)
+
+    @cached_property
+    def _draws(self) -> np.ndarray:
+        """(n_draw,) of the sensors' errors."""
+        draws: np.ndarray = self.noise.draws(self.state.seed, self.state.t, self.stream)[0]  # type: ignore[union-attr]
+        return draws
+
+    def _true(self, name: str) -> Any:
         attribute = ATTRIBUTES[name]
         if self.over and attribute.lost is not None:
             return _lost(self.system, attribute)
@@ -125,7 +150,8 @@ class Observation(Record):
         after, ruling, series = simulate(task.system, task.solver, task.series, self.state, asked, horizon)
         reward = values_of(task.reward, task.system, self.state, asked, ruling, after)[0]
         told = Simulated(ruling.reason[0], reward, Outcome(int(after.outcome[0])), after.disc_lines[0])
-        return Observation(replace(task, series=series), after, play=self.play), told
+        ahead = replace(task, series=series)
+        return Observation(ahead, after, play=self.play, noise=self.noise, stream=STREAM_FORESEEN), told
 
     def add_act(self, action: Mapping[str, Any] | Commands | None) -> Record:
         """The topology after ``action`` (as for ``simulate``), without rules, outages, protections or power flow.
