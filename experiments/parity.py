@@ -90,16 +90,17 @@ class Replay:
 class LockStep:
     """Both worlds, side by side."""
 
-    def __init__(self, case: str, limits: float = 1.0) -> None:
-        """``limits`` scales all thermal limits: what is below 1 makes lines trip."""
-        self.case, self.world = case, grid2op_environment(case)
+    def __init__(self, case: str, limits: float = 1.0, parameters: dict[str, Any] | None = None) -> None:
+        """``limits`` scales all thermal limits: what is below 1 makes lines trip; ``parameters`` change both worlds."""
+        self.case, self.world = case, grid2op_environment(case, parameters or {})
         self.episodes = scenarios_of(self.world)
         self.env = self.episodes[0][0]
-        self.system, series = load_case(case, zones=1)
+        self.system, series = load_case(case, zones=1, parameters=parameters)
         if limits != 1:
             self._scale(limits)
         self.series = Replay(series)
-        self.stepper = Stepper(self.system, power_flow("newton", self.system.grid), areas_of(self.env))
+        solver = power_flow("dc" if self.system.parameters.env_dc else "newton", self.system.grid)
+        self.stepper = Stepper(self.system, solver, areas_of(self.env))
 
     def _scale(self, limits: float) -> None:
         """Thermal limits of both worlds; unscaled, each has those that it read."""
@@ -227,21 +228,31 @@ def planned(time_next: np.ndarray, duration: np.ndarray) -> tuple[np.ndarray, np
     return later, np.where(inside, np.maximum(duration - 1, 0), duration)
 
 
-def grid2op_environment(case: str) -> Any:
-    """Grid2Op's environment with every kind of action and its own opponent."""
+def grid2op_environment(case: str, parameters: dict[str, Any]) -> Any:
+    """Grid2Op's environment with every kind of action, its own opponent, and some parameters changed."""
     import grid2op
     from grid2op.Action import PlayableAction
     from lightsim2grid import LightSimBackend
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return grid2op.make(case, test=True, backend=LightSimBackend(), action_class=PlayableAction)
+        world = grid2op.make(case, test=True, backend=LightSimBackend(), action_class=PlayableAction)
+        for env in mixes_of(world) if parameters else ():
+            changed = env.parameters
+            changed.init_from_dict({name.upper(): value for name, value in parameters.items()})
+            env.change_parameters(changed)
+            env.change_forecast_parameters(changed)
+        return world
+
+
+def mixes_of(world: Any) -> list[Any]:
+    """The environments of a multimix, or the one that there is."""
+    return list(world) if hasattr(world, "mix_envs") else [world]
 
 
 def scenarios_of(world: Any) -> list[tuple[Any, int]]:
     """Environment and position in it of each scenario; a multimix has its mixes one after the other, as here."""
-    mixes = list(world) if hasattr(world, "mix_envs") else [world]
-    return [(mix, i) for mix in mixes for i in range(len(mix.chronics_handler.subpaths))]
+    return [(mix, i) for mix in mixes_of(world) for i in range(len(mix.chronics_handler.subpaths))]
 
 
 def areas_of(env: Any) -> list[np.ndarray]:

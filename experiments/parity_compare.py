@@ -65,7 +65,8 @@ def verdicts(ours: Step, done: bool, info: dict) -> list[str]:
     """How the verdicts on the action, the end and the trips differ."""
     reason, outcome = Reason(int(ours.ruling.reason[0, 0])), Outcome(int(ours.state.outcome[0]))
     tripped = ours.state.disc_lines[0]
-    refused = bool(info["is_illegal"] or info["is_ambiguous"] or info["failed_redispatching"])
+    flags = ("is_illegal", "is_ambiguous", "failed_redispatching", "is_illegal_reco")
+    refused = any(info[flag] for flag in flags)
     problems = []
     if not done and refused != (reason is not Reason.ACCEPTED):
         problems.append(f"refused there {refused} ({_reasons(info)}), here {reason.name}")

@@ -10,8 +10,9 @@ import numpy as np
 from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections
 from marlgrid.powerflow.base import PowerFlow
-from marlgrid.simulation import dispatch, protections, rules, topology
-from marlgrid.simulation.action import Action, no_attack
+from marlgrid.simulation import commitment, dispatch, protections, rules, topology
+from marlgrid.simulation.action import Action, Kind, no_attack
+from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
 from marlgrid.simulation.step import _charge, _end
@@ -24,6 +25,8 @@ OBJECTIVE_MW2 = 1e-4
 """By how much our objective may exceed the reference's: its single precision."""
 OPTIMUM, SHARE, AREA_ATTACK = "dispatch-optimum", "dispatch-share", "attack-renewed-each-step"
 """Exclusions: its optimiser stops early; it leaves open who offsets the targets; attacks of one step, drawn anew."""
+REFUSED_TARGET = "refused-target-pursued"
+"""Exclusion: there a refused redispatch leaves a mark on the generator."""
 
 
 class Step(NamedTuple):
@@ -56,10 +59,14 @@ class Stepper:
         ``theirs`` is the observation to agree with, None after a game over.
         """
         before, system = state, self.system
-        ruling, wrong, excluded = self._attack(state, self._enforce(state, action), attacked)
+        ruling, wrong, excluded = self._attack(state, self._enforce(state, action, injections), attacked)
+        if Reason(int(ruling.reason[0, 0])) in (Reason.GEN_SWITCHED_OFF, Reason.REDISPATCH_TARGET_OUT_OF_RANGE):
+            state = _with_refused_targets(state, action)
+            excluded += [REFUSED_TARGET]
         state = state._replace(injections=injections, t=state.t + 1)
         state = topology.switch(system, state, action, ruling, injections)
         state = dispatch.schedule(system, state, action, ruling, injections)
+        state, ruling = commitment.start_and_stop(system, before, state, action, ruling)
         problems, gap = wrong, 0.0
         if theirs is not None and state.running[0]:
             their_dispatch = np.asarray(theirs.actual_dispatch, dtype=float)
@@ -74,18 +81,18 @@ class Stepper:
         state = rules.tick(system, state, ruling)
         return Step(_end(state), _charge(state, action, ruling), problems, excluded, gap)
 
-    def _enforce(self, state: State, action: Action) -> Ruling:
+    def _enforce(self, state: State, action: Action, injections: Injections) -> Ruling:
         """The judge's verdict, with the quotas of each area where Grid2Op has areas."""
         nobody = no_attack(1, self.system.grid.n_line)
         if self.areas:
             grid, parameters = self.system.grid, self.system.parameters
-            ruling = rules.enforce(self.unlimited, state, action, nobody)
+            ruling = rules.enforce(self.unlimited, state, action, nobody, injections.gen_p)
             lines = [np.isin(grid.line_or_to_subid, area) & ruling.line_impacted[0] for area in self.areas]
             subs = [ruling.sub_impacted[0][area] for area in self.areas]
             few_lines = all(hit.sum() <= parameters.max_line_status_changed for hit in lines)
             if few_lines and all(hit.sum() <= parameters.max_sub_changed for hit in subs):
                 return ruling
-        return rules.enforce(self.system, state, action, nobody)
+        return rules.enforce(self.system, state, action, nobody, injections.gen_p)
 
     def _attack(self, state: State, ruling: Ruling, attacked: np.ndarray) -> tuple[Ruling, list[str], list[str]]:
         """Grid2Op's attacks in the ruling: its opponents draw them, some start one of a single step in each step."""
@@ -96,6 +103,16 @@ class Stepper:
         off = state.topology.topo_vect[0, self.system.grid.line_or_pos_topo_vect] < 0
         renewed = ((attacked > 0) & (going_on == 0) & off).any()
         return ruling._replace(attacked=attacked[None].astype(np.int32)), problems, [AREA_ATTACK] * bool(renewed)
+
+
+def _with_refused_targets(state: State, action: Action) -> State:
+    """Grid2Op takes a refused redispatch back off the target, but goes on pursuing that generator's target."""
+    kind, index, value = action.commands
+    gens = index[(kind == Kind.REDISPATCH) & (value != 0) & ~np.isnan(value)]
+    target, modified = state.dispatch.target.copy(), state.dispatch.modified.copy()
+    new = gens[~modified[0, gens]]
+    target[0, new], modified[0, gens] = state.dispatch.actual[0, new], True
+    return state._replace(dispatch=state.dispatch._replace(target=target, modified=modified))
 
 
 def _with_dispatch(state: State, actual: np.ndarray) -> State:

@@ -54,7 +54,7 @@ def make_task(
     attack: AttackRules | Mapping[str, Any] | None = None,
     rules: RuleSpec | None = None,
     difficulty: str = "default",
-    power_flow: str | PowerFlow = "newton",
+    power_flow: str | PowerFlow | None = None,
     n_busbar: int = 2,
     split: str = "train",
 ) -> Task:
@@ -84,8 +84,8 @@ def make_task(
             ``(system, state, zone, commands) -> bool``, or a dict of settings of ``RuleSet``; None takes
             the rules of the case.
         difficulty: ``"easy"``, ``"default"``, ``"hard"``, or a level of the Grid2Op folder.
-        power_flow: ``"newton"`` (compiled, the default), ``"lightsim"``, ``"pandapower"``, ``"dc"``, or an object with
-            ``solve``.
+        power_flow: ``"newton"`` (compiled), ``"lightsim"``, ``"pandapower"``, ``"dc"``, or an object with ``solve``;
+            None is ``"dc"`` where the parameter ``env_dc`` says so, else ``"newton"``.
         n_busbar: busbars per substation.
         split: the scenarios that episodes are drawn from: ``"train"``, ``"validation"``, ``"test"``.
 
@@ -109,7 +109,7 @@ def make_task(
     return Task(
         system=system,
         series=series,
-        solver=solver_from(power_flow, system.grid),
+        solver=solver_from(_power_flow(power_flow, system.parameters), system.grid),
         actions=actions_from(actions, system, pad),
         observation=observation_from(observation, system, series, pad),
         reward=reward_from(reward),
@@ -119,6 +119,15 @@ def make_task(
         masks=masks,
         split=split,
     )
+
+
+def _power_flow(spec: str | PowerFlow | None, parameters: Parameters) -> str | PowerFlow:
+    """The power flow that was asked for, else the one that the parameters say."""
+    if parameters.env_dc and spec not in (None, "dc") and isinstance(spec, str):
+        raise ValueError(f"power_flow is {spec!r}, but the parameter env_dc asks for 'dc': leave one of them out")
+    if spec is None:
+        return "dc" if parameters.env_dc else "newton"
+    return spec
 
 
 def parallel_env(

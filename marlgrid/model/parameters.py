@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any
+
+OLD_NAMES = {
+    "nb_timestep_powerflow_allowed": "nb_timestep_overflow_allowed",
+    "nb_timestep_line_status_remodif": "nb_timestep_cooldown_line",
+    "nb_timestep_topology_remodif": "nb_timestep_cooldown_sub",
+}
+"""Names of older Grid2Op versions."""
+TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -29,20 +39,31 @@ class Parameters:
     soft_overflow_threshold: float = 1.0
     """The delayed protection counts steps above this ratio of the limit."""
     env_dc: bool = False
-    """True: the power flow is linear (DC)."""
+    """True: the power flow is linear (DC), in the environment and in what it foresees."""
     max_sub_changed: int = 1
     """Substations that one zone may change in a step."""
     max_line_status_changed: int = 1
     """Line statuses that one zone may change in a step."""
     ignore_min_up_down_time: bool = True
-    """False is refused: minimum up and down times of generators are not enforced."""
+    """False: a generator that starts or stops before its minimum down or up time is reported as illegal."""
     allow_dispatch_gen_switch_off: bool = True
+    """False: redispatching a generator that is scheduled to stand still is refused."""
     limit_infeasible_curtailment_storage_action: bool = False
     """True: curtailment and storage are scaled back to what ramps can absorb, instead of ending the episode."""
     init_storage_capacity: float = 0.5
     """Charge at the start, as a fraction of the capacity."""
     activate_storage_loss: bool = True
     """False: no self-discharge, and both efficiencies count as 1."""
+    env_does_redispatching: bool = True
+    """False: redispatch is what was asked for, whatever limits and ramps; the slack generator takes the rest."""
+    stop_ep_if_gen_break_constraints: bool = False
+    """True: the episode ends when a dispatchable generator breaks pmin, pmax or its ramps in the solved power flow."""
+    ignore_initial_state_time_serie: bool = False
+    """True: an episode starts with everything on busbar 1, whatever grid and scenario say."""
+    max_simulate_per_step: int = -1
+    """Calls of ``Observation.simulate`` per step; -1 for any number."""
+    max_simulate_per_episode: int = -1
+    """Calls of ``Observation.simulate`` per episode; -1 for any number."""
 
     def __post_init__(self) -> None:
         problems = list(_parameter_problems(self))
@@ -50,28 +71,53 @@ class Parameters:
             raise ValueError("invalid parameters: " + "; ".join(problems))
 
     def changed(self, changes: Mapping[str, Any]) -> Parameters:
-        """These parameters with some changed; names in any case (Grid2Op writes them in capitals)."""
-        known = {f.name for f in fields(self)}
+        """These parameters with some changed, as Grid2Op's ``parameters.json`` may write them.
+
+        Names in any case, those of older Grid2Op versions included (the newer one counts if both are there); "true",
+        "T", 1 for True and the like; 3.0 for 3. ``FORECAST_DC`` is deprecated there and has no effect.
+        """
+        known = {f.name: f.type for f in fields(self)}
         lowered = {key.lower(): value for key, value in changes.items()}
-        unknown = sorted(set(lowered) - known)
+        if _truth("forecast_dc", lowered.pop("forecast_dc", False)):
+            warnings.warn("FORECAST_DC is deprecated and has no effect", DeprecationWarning, stacklevel=2)
+        old = {OLD_NAMES[name]: lowered.pop(name) for name in OLD_NAMES if name in lowered}
+        lowered = old | lowered
+        unknown = sorted(set(lowered) - set(known))
         if unknown:
             raise ValueError(f"unknown parameter(s) {unknown}; choose from {sorted(known)}")
-        return replace(self, **lowered)
+        return replace(self, **{name: _read(name, known[name], value) for name, value in lowered.items()})
+
+
+def _read(name: str, kind: Any, value: Any) -> Any:
+    """The value in the type of the parameter, where it says nothing else."""
+    if kind == "bool":
+        return _truth(name, value)
+    return int(value) if kind == "int" and isinstance(value, float) and value.is_integer() else value
+
+
+def _truth(name: str, value: Any) -> bool:
+    truth = TRUTHS.get(str(value).strip().lower())
+    if truth is None:
+        raise ValueError(f"{name} is {value!r}, give True or False")
+    return truth
 
 
 def _parameter_problems(parameters: Parameters) -> Iterator[str]:
     """One sentence per parameter out of its range."""
-    for name in (
-        "nb_timestep_overflow_allowed",
-        "nb_timestep_reconnection",
-        "nb_timestep_cooldown_line",
-        "nb_timestep_cooldown_sub",
-        "max_sub_changed",
-        "max_line_status_changed",
-    ):
-        value = getattr(parameters, name)
-        if isinstance(value, bool) or int(value) != value or value < 0:
-            yield f"{name} is {value!r}, give a whole number of at least 0"
+    lowest = {"max_simulate_per_step": -1, "max_simulate_per_episode": -1}
+    wrong_type = False
+    for f in fields(parameters):
+        value = getattr(parameters, f.name)
+        least = lowest.get(f.name, 0)
+        if f.type == "bool" and not isinstance(value, bool):
+            yield f"{f.name} is {value!r}, give True or False"
+        elif f.type == "int" and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
+            yield f"{f.name} is {value!r}, give a whole number of at least {least}"
+        elif f.type == "float" and (isinstance(value, bool) or not isinstance(value, Real)):
+            wrong_type = True
+            yield f"{f.name} is {value!r}, give a number"
+    if wrong_type:
+        return
     if not parameters.hard_overflow_threshold >= 1:
         yield f"hard_overflow_threshold is {parameters.hard_overflow_threshold}, give a ratio of at least 1"
     if not 0 < parameters.soft_overflow_threshold < parameters.hard_overflow_threshold:
@@ -79,8 +125,6 @@ def _parameter_problems(parameters: Parameters) -> Iterator[str]:
             f"soft_overflow_threshold is {parameters.soft_overflow_threshold}, give a ratio above 0 and below "
             f"hard_overflow_threshold ({parameters.hard_overflow_threshold})"
         )
-    if not parameters.ignore_min_up_down_time:
-        yield "ignore_min_up_down_time is False, but minimum up and down times are not enforced: leave it True"
     if not 0 <= parameters.init_storage_capacity <= 1:
         yield f"init_storage_capacity is {parameters.init_storage_capacity}, give a fraction in [0, 1]"
 

@@ -18,7 +18,6 @@ LINE = np.dtype(
         ("or_zone", "i4"),
         ("ex_zone", "i4"),
         ("area", "i4"),
-        ("limit", "f8"),
         ("attackable", "?"),
     ]
 )
@@ -32,6 +31,8 @@ GEN = np.dtype(
         ("pmax", "f8"),
         ("ramp_up", "f8"),
         ("ramp_down", "f8"),
+        ("min_uptime", "i4"),
+        ("min_downtime", "i4"),
     ]
 )
 STORAGE = np.dtype(
@@ -64,6 +65,8 @@ RULES = np.dtype(
         ("hard", "f8"),
         ("soft", "f8"),
         ("can_switch_off", "?"),
+        ("recruits_idle", "?"),
+        ("redispatches", "?"),
         ("limit_infeasible", "?"),
         ("attack_max_duration", "i4"),
         ("attack_cooldown", "i4"),
@@ -99,7 +102,6 @@ def tables(system: System) -> Tables:
             zones.line_or,
             zones.line_ex,
             area[grid.line_or_to_subid],
-            system.thermal_limit,
             system.attackable,
         ),
         place=_records(PLACE, layout.sub, layout.line, zones.place, area[layout.sub]),
@@ -112,6 +114,8 @@ def tables(system: System) -> Tables:
             grid.gen_pmax,
             grid.gen_max_ramp_up,
             grid.gen_max_ramp_down,
+            grid.gen_min_uptime,
+            grid.gen_min_downtime,
         ),
         storage=_records(
             STORAGE,
@@ -157,6 +161,8 @@ def _rules(system: System, n_area: int) -> np.ndarray:
     row["hard"] = parameters.hard_overflow_threshold
     row["soft"] = parameters.soft_overflow_threshold
     row["can_switch_off"] = parameters.allow_dispatch_gen_switch_off
+    row["recruits_idle"] = parameters.allow_dispatch_gen_switch_off and parameters.ignore_min_up_down_time
+    row["redispatches"] = parameters.env_does_redispatching
     row["limit_infeasible"] = parameters.limit_infeasible_curtailment_storage_action
     row["attack_max_duration"] = attack.max_duration
     row["attack_cooldown"] = attack.cooldown

@@ -238,6 +238,10 @@ def _reduce_storage(tables, e, amount, dispatch):  # pragma: no cover
 def _redispatch(tables, e, rise, setpoint, needed, dispatch):  # pragma: no cover
     """Moves ``dispatch.actual`` towards its target while the generators give ``needed`` MW more than before."""
     actual, target = dispatch.actual[e], dispatch.target[e]
+    if not tables.rules[0].redispatches:
+        actual[:] = target
+        dispatch.setpoint[e] = dispatch.scheduled_p[e] + actual
+        return True
     idle = abs(actual.sum()) < TOLERANCE_MW and abs(needed) < TOLERANCE_MW
     if idle and np.abs(actual - target).max() < TOLERANCE_MW:
         dispatch.setpoint[e] = dispatch.scheduled_p[e] + actual
@@ -248,7 +252,7 @@ def _redispatch(tables, e, rise, setpoint, needed, dispatch):  # pragma: no cove
         moving = dispatch.scheduled_p[e, g] > 0 or abs(actual[g]) >= 1e-7 or target[g] != actual[g]
         taking_part[g] = not tables.gen[g].renewable and moving
     feasible = _can_follow(tables, rise, setpoint, needed, taking_part)
-    if not feasible and tables.rules[0].can_switch_off:
+    if not feasible and tables.rules[0].recruits_idle:
         taking_part[:] = ~tables.gen.renewable
         feasible = _can_follow(tables, rise, setpoint, needed, taking_part)
     if feasible:

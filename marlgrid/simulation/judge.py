@@ -44,6 +44,8 @@ class Reason(IntEnum):
     """The joint dispatch had no solution; charged to the zones that asked for dispatch in that step."""
     OWN_RULE = 15
     """A rule of the user's own forbids it."""
+    GEN_SWITCHED_TOO_SOON = 16
+    """A generator of the zone started or stopped before its minimum time; what the zone asked for was played."""
 
 
 class Seen(NamedTuple):

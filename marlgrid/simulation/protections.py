@@ -10,6 +10,9 @@ from marlgrid.powerflow.base import Flow, PowerFlow, PowerFlowInput
 from marlgrid.simulation.state import Outcome, State
 from marlgrid.simulation.topology import islanded
 
+TOLERANCE_MW = 0.01
+"""Grid2Op's, on the limits of generators."""
+
 
 def solve(system: System, solver: PowerFlow, state: State, at_reset: bool = False) -> State:
     """Solves the power flow and trips overloaded lines, wave after wave, until no line trips (Grid2Op's protections).
@@ -27,7 +30,15 @@ def solve(system: System, solver: PowerFlow, state: State, at_reset: bool = Fals
     wave = 0
     while not system.parameters.no_overflow_disconnection:
         tripped = _trip(
-            system.tables, flow.a_or, flow.converged & pending, wave, topo_vect, engaged, counted, disc_lines
+            system.tables,
+            state.thermal_limit,
+            flow.a_or,
+            flow.converged & pending,
+            wave,
+            topo_vect,
+            engaged,
+            counted,
+            disc_lines,
         )
         if not tripped.any():
             break
@@ -35,10 +46,15 @@ def solve(system: System, solver: PowerFlow, state: State, at_reset: bool = Fals
         flow = again if tripped.all() else _merge(flow, again, tripped)
         pending = tripped
         wave += 1
-    rho = flow.a_or / system.thermal_limit
+    rho = flow.a_or / state.thermal_limit
+    gen_p_before = state.flow.gen_p
     state = state._replace(flow=flow, rho=rho, disc_lines=disc_lines)
     lost = state.running & ~flow.converged
-    return _note_lost(system, state, topo_vect, lost) if lost.any() else state
+    if lost.any():
+        state = _note_lost(system, state, topo_vect, lost)
+    if system.parameters.stop_ep_if_gen_break_constraints and not at_reset:
+        state = _note_broken(system, state, gen_p_before)
+    return state
 
 
 def power_flow_input(state: State, topo_vect: np.ndarray) -> PowerFlowInput:
@@ -70,8 +86,18 @@ def _note_lost(system: System, state: State, topo_vect: np.ndarray, lost: np.nda
     return state._replace(outcome=np.where(lost, reason, state.outcome).astype(np.int8))
 
 
+def _note_broken(system: System, state: State, before: np.ndarray) -> State:
+    """Ends the episodes in which a dispatchable generator, the slack included, breaks pmin, pmax or its ramps."""
+    grid, now = system.grid, state.flow.gen_p
+    outside = (now > grid.gen_pmax + TOLERANCE_MW) | (now < grid.gen_pmin - TOLERANCE_MW)
+    rise = now - before
+    outside |= (rise > grid.gen_max_ramp_up + TOLERANCE_MW) | (rise < -grid.gen_max_ramp_down - TOLERANCE_MW)
+    broken = state.running & (outside & grid.gen_redispatchable).any(axis=1)
+    return state._replace(outcome=np.where(broken, np.int8(Outcome.GEN_OUT_OF_LIMITS), state.outcome))
+
+
 @kernel
-def _trip(tables, a_or, live, wave, topo_vect, engaged, counted, disc_lines):  # pragma: no cover
+def _trip(tables, limit, a_or, live, wave, topo_vect, engaged, counted, disc_lines):  # pragma: no cover
     """Opens the lines that trip in this wave; returns the rows in which any did."""
     rules = tables.rules[0]
     n_env, n_line = a_or.shape
@@ -83,10 +109,10 @@ def _trip(tables, a_or, live, wave, topo_vect, engaged, counted, disc_lines):  #
             line = tables.line[l]
             if topo_vect[e, line.or_pos] < 0:
                 continue
-            if not counted[e, l] and a_or[e, l] > rules.soft * line.limit:
+            if not counted[e, l] and a_or[e, l] > rules.soft * limit[e, l]:
                 engaged[e, l] += 1
                 counted[e, l] = True
-            if a_or[e, l] > rules.hard * line.limit or engaged[e, l] > rules.overflow_allowed:
+            if a_or[e, l] > rules.hard * limit[e, l] or engaged[e, l] > rules.overflow_allowed:
                 topo_vect[e, line.or_pos] = -1
                 topo_vect[e, line.ex_pos] = -1
                 disc_lines[e, l] = wave

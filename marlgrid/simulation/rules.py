@@ -13,7 +13,7 @@ import numpy as np
 from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action, Attack, Commands
-from marlgrid.simulation.judge import Reason, judge_actions, judge_zones, seen_by_judge
+from marlgrid.simulation.judge import Reason, Seen, judge_actions, judge_zones, seen_by_judge
 from marlgrid.simulation.own_rules import forbidden, narrow, without
 from marlgrid.simulation.state import AttackState, Counters, State
 
@@ -35,12 +35,19 @@ class Ruling(NamedTuple):
     """(n_env, n_sub) bool: an accepted action touched the busbars."""
 
 
-def enforce(system: System, state: State, action: Action, attack: Attack) -> Ruling:
-    """Judges each zone's action, and the attack, on the state that both saw."""
-    reason, line_impacted, sub_impacted = _judge(system, state, action)
+def enforce(system: System, state: State, action: Action, attack: Attack, schedule: np.ndarray | None = None) -> Ruling:
+    """Judges each zone's action, and the attack, on the state that both saw.
+
+    ``schedule`` (n_env, n_gen) in MW is the row to come of the time series; where the parameters forbid to redispatch
+    generators at rest, it says which those are (None: those at rest now).
+    """
+    seen = seen_by_judge(state)
+    if schedule is not None and not system.parameters.allow_dispatch_gen_switch_off:
+        seen = seen._replace(scheduled_p=schedule)
+    reason, line_impacted, sub_impacted = _judge(system, action, seen)
     if system.rules.own:
         refused_by_own = forbidden(system, state, action, reason == Reason.ACCEPTED)
-        _, line_impacted, sub_impacted = _judge(system, state, without(action, refused_by_own))
+        _, line_impacted, sub_impacted = _judge(system, without(action, refused_by_own), seen)
         reason[refused_by_own] = Reason.OWN_RULE
     attacked, refused = _judge_attack(
         system.tables,
@@ -53,7 +60,7 @@ def enforce(system: System, state: State, action: Action, attack: Attack) -> Rul
     return Ruling(reason, reason == Reason.ACCEPTED, refused, attacked, line_impacted, sub_impacted)
 
 
-def _judge(system: System, state: State, action: Action) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _judge(system: System, action: Action, seen: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The built-in rules' reasons, and what the accepted actions impact, as in ``Ruling``."""
     n_env = len(action.first)
     reason = np.zeros(action.first.shape, dtype=np.int8)
@@ -64,7 +71,7 @@ def _judge(system: System, state: State, action: Action) -> tuple[np.ndarray, np
         action.commands,
         action.first,
         action.last,
-        seen_by_judge(state),
+        seen,
         reason,
         line_impacted,
         sub_impacted,

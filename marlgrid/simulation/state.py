@@ -28,6 +28,8 @@ class Outcome(IntEnum):
     """A load, a generator, or a storage that exchanges power, is on no busbar."""
     DISPATCH_INFEASIBLE = 5
     """No setting of the generators within limits and ramps balances what storage and curtailment ask."""
+    GEN_OUT_OF_LIMITS = 6
+    """A generator broke its limits or ramps, where the parameters end the episode then."""
 
 
 # Plain numbers: comparing an array with a member of an enum costs NumPy four times as long.
@@ -85,6 +87,15 @@ class Dispatch(NamedTuple):
     """(n_env, n_storage) MW realised."""
 
 
+class Commitment(NamedTuple):
+    """Writer: ``commitment.start_and_stop``. (n_env, n_gen) int32 steps, counted where minimum times are enforced."""
+
+    uptime: np.ndarray
+    """Since the generator started, or the episode; -1 while it stands still."""
+    downtime: np.ndarray
+    """Since it stopped, or the episode began; -1 while it runs."""
+
+
 class AttackState(NamedTuple):
     """Writer: ``rules.tick``."""
 
@@ -99,7 +110,7 @@ class AttackState(NamedTuple):
 
 
 class State(NamedTuple):
-    """A batch of episodes. ``seed``, ``scenario``, ``t_start`` and ``t_end`` are fixed at the start of each."""
+    """A batch of episodes. ``seed``, ``scenario``, ``t_start``, ``t_end``, ``thermal_limit`` are fixed at the start."""
 
     seed: np.ndarray
     """(n_env,) int64: with scenario and t, all randomness of the episode follows from it."""
@@ -117,6 +128,7 @@ class State(NamedTuple):
     topology: Topology
     counters: Counters
     dispatch: Dispatch
+    commitment: Commitment
     attack: AttackState
     flow: Flow
     """Writer: ``protections.solve``."""
@@ -124,6 +136,8 @@ class State(NamedTuple):
     """(n_env, n_line) int32: wave of the cascade in which this step tripped the line, else -1. Writer: as ``flow``."""
     rho: np.ndarray
     """(n_env, n_line) current at the origin over the thermal limit. Writer: as ``flow``."""
+    thermal_limit: np.ndarray
+    """(n_env, n_line) A, of this episode."""
 
     @property
     def n_env(self) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections, TimeSeries
 from marlgrid.powerflow.base import PowerFlow, zero_flow
-from marlgrid.simulation import dispatch, protections, rules, topology
+from marlgrid.simulation import commitment, dispatch, protections, rules, topology
 from marlgrid.simulation.action import Action, Attack, do_nothing
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import Ruling
@@ -38,10 +38,11 @@ def advance(
     system: System, solver: PowerFlow, state: State, injections: Injections, action: Action, attack: Attack
 ) -> tuple[State, Ruling]:
     """One step of a batch of running episodes under given injections."""
-    ruling = rules.enforce(system, state, action, attack)
+    before, ruling = state, rules.enforce(system, state, action, attack, injections.gen_p)
     state = state._replace(injections=injections, t=state.t + 1)
     state = topology.switch(system, state, action, ruling, injections)
     state = dispatch.schedule(system, state, action, ruling, injections)
+    state, ruling = commitment.start_and_stop(system, before, state, action, ruling)
     state = protections.solve(system, solver, state)
     state = topology.settle(system, state)
     state = rules.tick(system, state, ruling)
@@ -56,20 +57,27 @@ def initial(
     scenario: np.ndarray,
     t_start: np.ndarray,
     t_end: np.ndarray,
+    opening: Action | None = None,
+    thermal_limit: np.ndarray | None = None,
 ) -> State:
     """The first states: row ``t_start`` of each scenario on the grid's start topology, all counters zero.
 
     Lines in maintenance are out; only the hard threshold trips lines, and what tripped may be reconnected at once.
+    ``opening`` is an action that is played as part of the start, exempt from the rules; ``thermal_limit`` (n_env,
+    n_line) in A are the limits of the episodes, by default the grid's.
     """
     seed, scenario = np.asarray(seed, dtype=np.int64), np.asarray(scenario, dtype=np.int64)
     t_start, t_end = np.asarray(t_start, dtype=np.int32), np.asarray(t_end, dtype=np.int32)
     injections = series.at(scenario, t_start)
     state = _blank(system, injections, seed, scenario, t_start, t_end)
-    nothing = do_nothing(len(seed), system.n_zone)
+    if thermal_limit is not None:
+        state = state._replace(thermal_limit=np.array(thermal_limit, dtype=np.float64))
+    opening = do_nothing(len(seed), system.n_zone) if opening is None else opening
     ruling = _no_ruling(system, state)
-    state = topology.switch(system, state, nothing, ruling, injections)
-    state = dispatch.schedule(system, state, nothing, ruling, injections)
+    state = topology.switch(system, state, opening, ruling, injections)
+    state = dispatch.schedule(system, state, opening, ruling, injections)
     state = protections.solve(system, solver, state, at_reset=True)
+    state = state._replace(commitment=commitment.initial_commitment(state.flow.gen_p))
     return topology.settle(system, state)
 
 
@@ -87,7 +95,8 @@ def _blank(
     def zeros(n: int, dtype: type = np.float64) -> np.ndarray:
         return np.zeros((n_env, n), dtype=dtype)
 
-    start = np.broadcast_to(grid.start_topo_vect, (n_env, grid.dim_topo)).copy()
+    flat = system.parameters.ignore_initial_state_time_serie
+    start = np.broadcast_to(1 if flat else grid.start_topo_vect, (n_env, grid.dim_topo)).astype(np.int32)
     charge = system.parameters.init_storage_capacity * grid.storage_emax
     if system.parameters.activate_storage_loss:
         # the first schedule takes one step's losses, so the first observation shows exactly the initial charge
@@ -121,6 +130,7 @@ def _blank(
             storage_power_target=zeros(grid.n_storage),
             storage_power=zeros(grid.n_storage),
         ),
+        commitment=commitment.initial_commitment(injections.gen_p),
         attack=AttackState(
             remaining=zeros(grid.n_line, np.int32),
             cooldown=np.zeros(n_env, dtype=np.int32),
@@ -130,6 +140,7 @@ def _blank(
         flow=zero_flow(n_env, grid.n_line, grid.n_gen, grid.n_load, grid.n_storage, grid.n_shunt, grid.n_bus),
         disc_lines=np.full((n_env, grid.n_line), -1, dtype=np.int32),
         rho=zeros(grid.n_line),
+        thermal_limit=np.broadcast_to(system.thermal_limit, (n_env, grid.n_line)).copy(),
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Attribute(NamedTuple):
-    """One row of the table. Exactly one of ``read`` and ``derived`` says how to get the value."""
+    """One row of the table. ``read`` says how to get the value, or ``derived`` where there is no state to read."""
 
     size: str
     """Count of the grid that is the length of the vector (``n_line``, ...); empty for a plain number."""
@@ -219,7 +219,8 @@ _DERIVED = {
                              derived=_busbar(lambda g: g.line_or_pos_topo_vect), lost=-1, in_vector=False),
     "line_ex_bus": Attribute("n_line", int, "busbar", "busbar of each line's extremity, -1 out",
                              derived=_busbar(lambda g: g.line_ex_pos_topo_vect), lost=-1, in_vector=False),
-    "thermal_limit": Attribute("n_line", float, "A", "of each line", derived=lambda o: o.system.thermal_limit,
+    "thermal_limit": Attribute("n_line", float, "A", "of each line",
+                               read=lambda o: o.state.thermal_limit[0], derived=lambda o: o.system.thermal_limit,
                                lost=None, in_vector=False),
     "curtailment_mw": Attribute("n_gen", float, "MW", "production lost to curtailment", derived=_curtailed_mw,
                                 in_vector=False),

@@ -167,7 +167,8 @@ class Observation(Record):
             hazard_duration=np.zeros_like(ahead.hazard_duration),
         )
         topology = switch(self.system, self.state, self._joint(action), _all_accepted(self.system), calm).topology
-        known = {"topo_vect": topology.topo_vect[0], "_shunt_bus": self._shunt_bus, "outcome": int(Outcome.RUNNING)}
+        known = {"topo_vect": topology.topo_vect[0], "_shunt_bus": self._shunt_bus, "outcome": int(Outcome.RUNNING),
+                 "thermal_limit": self.thermal_limit}  # fmt: skip
         return Record(self.system, known)
 
     __add__ = add_act

@@ -41,7 +41,7 @@ class L2RPNReward(Scoped):
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         groups = groups_of(system, self.scope)
-        values = _squared_loading_margin(after.flow.a_or, system.thermal_limit, groups.line, groups.n)
+        values = _squared_loading_margin(after.flow.a_or, after.thermal_limit, groups.line, groups.n)
         return np.where(after.running[:, None], spread(values, system), 0.0)
 
     def range(self, system: System, n_step: Bound = math.inf) -> Range:
@@ -79,7 +79,7 @@ class CloseToOverflowReward(Scoped):
             raise ValueError(f"max_lines is {self.max_lines}, give a number above 0")
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        close = after.rho >= np.where(system.thermal_limit < 400.0, 0.95, 0.975)
+        close = after.rho >= np.where(after.thermal_limit < 400.0, 0.95, 0.975)
         count = groups_of(system, self.scope).total_of_lines(close)
         return zero_if_failed(1.0 - np.minimum(count / self.max_lines, 1.0), system, ruling, after)
 
@@ -116,7 +116,7 @@ class N1Reward(Scoped):
         topo_vect[:, [grid.line_or_pos_topo_vect[line], grid.line_ex_pos_topo_vect[line]]] = -1
         solver = _made(self.solver, grid) if isinstance(self.solver, str) else self.solver
         flow = solver.solve(power_flow_input(after, topo_vect), after.flow.voltage, after.running)
-        rho = flow.a_or / np.maximum(system.thermal_limit, 1.0)
+        rho = flow.a_or / np.maximum(after.thermal_limit, 1.0)
         groups = groups_of(system, self.scope)
         worst = np.where(groups.has_line, rho[:, None, :], 0.0).max(axis=2)
         values = np.where(flow.converged[:, None], worst, -1.0)
@@ -161,7 +161,7 @@ def _squared_loading_margin(a_or, limit, group, n):  # pragma: no cover
     margin = np.zeros((a_or.shape[0], n))
     for e in range(a_or.shape[0]):
         for l in range(a_or.shape[1]):
-            loading = min(a_or[e, l] / (limit[l] + 0.1), 1.0)
+            loading = min(a_or[e, l] / (limit[e, l] + 0.1), 1.0)
             margin[e, group[0, l]] += 1.0 - loading * loading
             if group[1, l] != group[0, l]:
                 margin[e, group[1, l]] += 1.0 - loading * loading

@@ -16,7 +16,7 @@ from marlgrid.task.rewards_economy import L2RPNSandBoxScore, L2RPNWCCI2022ScoreF
 from marlgrid.task.rewards_episode import FlatReward, SurvivalReward
 from marlgrid.task.rewards_lines import CloseToOverflowReward, N1Reward
 from marlgrid.task.rewards_topology import BridgeReward
-from tests.simulation.small import GivenCurrents, small_system
+from tests.simulation.small import GivenCurrents
 from tests.task.test_reward import DONE, LOST, REFUSED, SYSTEM, ruling, state, value
 
 DOCS = (Path(__file__).parents[2] / "docs" / "rewards.md").read_text()
@@ -58,8 +58,8 @@ def test_close_to_overflow():
     assert both("close_to_overflow", near) == (pytest.approx([0.6, 0.6]), pytest.approx([0.8, 0.6]))
     assert value(CloseToOverflowReward(max_lines=1), near) == [0, 0]
     assert value(reward_from("close_to_overflow"), near, REFUSED) == pytest.approx([0, 0.6])
-    large = small_system(thermal_limit=np.full(4, 400.0))
-    alike = values_of(CloseToOverflowReward(), large, near, do_nothing(1, 2), ruling(), near)
+    large = near._replace(thermal_limit=np.full((1, 4), 400.0))
+    alike = values_of(CloseToOverflowReward(), SYSTEM, large, do_nothing(1, 2), ruling(), large)
     assert alike[0].tolist() == pytest.approx([0.8, 0.8]), "0.951 is not close on a line of 400 A"
 
 

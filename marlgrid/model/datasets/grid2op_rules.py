@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,8 @@ from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
 from marlgrid.model.rule_set import RuleSet, areas_from
 
-OLD_NAMES = {
-    "nb_timestep_powerflow_allowed": "nb_timestep_overflow_allowed",
-    "nb_timestep_line_status_remodif": "nb_timestep_cooldown_line",
-    "nb_timestep_topology_remodif": "nb_timestep_cooldown_sub",
-}
-"""Names of older Grid2Op versions."""
-WITHOUT_EFFECT = (
-    "forecast_dc",
-    "alarm_best_time",
-    "alarm_window_size",
-    "alert_time_window",
-    "max_simulate_per_step",
-    "max_simulate_per_episode",
-    "ignore_initial_state_time_serie",
-)
+WITHOUT_EFFECT = ("alarm_best_time", "alarm_window_size", "alert_time_window")
 """Parameters of Grid2Op that are no rule of the grid here."""
-FIXED = {"env_does_redispatching": True, "stop_ep_if_gen_break_constraints": False}
-"""Parameters of which only Grid2Op's default is implemented."""
 RULE_CLASSES = {
     "DefaultRules": RuleSet(),
     "AlwaysLegal": RuleSet(quotas=False, cooldowns=False, storages=False),
@@ -40,7 +23,6 @@ RULE_CLASSES = {
     "PreventDiscoStorageModif": RuleSet(quotas=False, cooldowns=False),
 }
 """Grid2Op's classes of rules; ``RulesByArea`` has an argument."""
-TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
 def read_parameters(folder: Path, difficulty: str | None) -> Parameters:
@@ -79,32 +61,11 @@ def _hardest(path: Path, levels: Mapping[str, Any]) -> str:
 def _parameters(path: Path, entries: Any) -> Parameters:
     if not isinstance(entries, Mapping):
         raise ValueError(f"{path} must hold parameters by name, got {entries!r}")
-    changes: dict[str, Any] = {}
-    # Where a file has both names of a parameter, the newer one counts.
-    for key, value in sorted(entries.items(), key=lambda entry: entry[0].lower() not in OLD_NAMES):
-        name = OLD_NAMES.get(key.lower(), key.lower())
-        if name in FIXED:
-            if _truth(path, key, value) is not FIXED[name]:
-                raise ValueError(f"{path}, {key}: {value!r} is not supported; only {FIXED[name]} is")
-        elif name not in WITHOUT_EFFECT:
-            changes[name] = value
-    kinds = {field.name: field.type for field in fields(Parameters)}
-    for name, value in changes.items():
-        if kinds.get(name) == "bool":
-            changes[name] = _truth(path, name, value)
-        elif kinds.get(name) == "int" and isinstance(value, float) and value.is_integer():
-            changes[name] = int(value)
+    changes = {key: value for key, value in entries.items() if key.lower() not in WITHOUT_EFFECT}
     try:
         return Parameters().changed(changes)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def _truth(path: Path, name: str, value: Any) -> bool:
-    truth = TRUTHS.get(str(value).strip().lower())
-    if truth is None:
-        raise ValueError(f"{path}, {name}: {value!r} is neither true nor false")
-    return truth
 
 
 def read_rule_set(path: Path, config: Config) -> RuleSet:
