@@ -164,6 +164,5 @@ def test_kernels_call_kernels_of_their_own_file_only():
 
 def is_kernel(function: ast.FunctionDef) -> bool:
     """Compiled by numba."""
-    return any(
-        ast.unparse(decorator).split("(")[0] in ("njit", "kernel", "rule") for decorator in function.decorator_list
-    )
+    compiled = ("njit", "kernel", "rule", "arithmetic")
+    return any(ast.unparse(decorator).split("(")[0] in compiled for decorator in function.decorator_list)

@@ -32,7 +32,7 @@ class LightSimPowerFlow:
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self._layout = BusLayout.of(grid)
-        self._model = FlowModel.of(grid, self._layout)
+        self._model = FlowModel.of(grid)
         self._sent: _Sent | None = None
 
     def __getstate__(self) -> dict[str, Any]:
