@@ -18,6 +18,7 @@ from marlgrid.render.ansi import render_ansi
 from marlgrid.simulation.action import Commands
 from marlgrid.simulation.state import State
 from marlgrid.task.accounts import zero_totals
+from marlgrid.task.action_view import ActionView
 from marlgrid.task.actions import Mask
 from marlgrid.task.noise import NoiseSpec, noise_from
 from marlgrid.task.observation import Observation
@@ -136,6 +137,13 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
     def make_action(self, keys: Mapping[str, Any]) -> Commands:
         """An action of a zone in the words of the grid, such as ``{"set_line_status": [("0_1_0", -1)]}``."""
         return self.task.make_action(keys)
+
+    def describe_action(self, action: Any, agent: str | None = None) -> ActionView:
+        """What an action asks for and would do; see ``ActionView``.
+
+        Give commands, a mapping as for ``make_action``, or an element of the space of ``agent``.
+        """
+        return self.task.describe_action(action, agent)
 
     def observe_grid(self, noise: NoiseSpec = None) -> Observation:
         """The whole grid in the field's terms, with ``simulate``; exact, or with ``noise`` (``"grid2op"``, ...)."""

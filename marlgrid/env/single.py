@@ -11,6 +11,7 @@ import numpy as np
 from marlgrid.env.parallel import RENDER_MODES, ForecastEnv, GridParallelEnv
 from marlgrid.simulation.action import Commands
 from marlgrid.simulation.state import State
+from marlgrid.task.action_view import ActionView
 from marlgrid.task.noise import NoiseSpec
 from marlgrid.task.observation import Observation
 from marlgrid.task.task import Task
@@ -56,6 +57,10 @@ class GridEnv(gymnasium.Env[Any, Any]):
     def make_action(self, keys: Mapping[str, Any]) -> Commands:
         """An action in the words of the grid, see ``GridParallelEnv.make_action``."""
         return self.parallel.make_action(keys)
+
+    def describe_action(self, action: Any) -> ActionView:
+        """An element of the space, or an action made by ``make_action``, as an ``ActionView``."""
+        return self.parallel.describe_action(action, self.agent)
 
     def observe_grid(self, noise: NoiseSpec = None) -> Observation:
         """The whole grid in the field's terms, see ``GridParallelEnv.observe_grid``."""

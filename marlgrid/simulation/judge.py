@@ -19,7 +19,7 @@ class Reason(IntEnum):
     NOT_IN_ZONE = 1
     """It touches an element of another zone, or switches a tie line that the zone may not switch."""
     AMBIGUOUS_LINE = 2
-    """Its commands on a line contradict each other."""
+    """Its commands on a line contradict each other, or ask for a status that does not exist."""
     AMBIGUOUS_BUS = 3
     """Its commands on a busbar contradict each other, or the busbar does not exist."""
     REDISPATCH_OUT_OF_RANGE = 4
@@ -127,6 +127,19 @@ def judge_actions(tables, commands, start, zone, seen, allowed) -> None:  # prag
 
 
 @kernel
+def note_impact(tables, commands, topo_vect, line_impacted, sub_impacted) -> None:  # pragma: no cover
+    """Writes what the commands of one action impact on ``topo_vect`` (dim_topo,), whether or not they are allowed."""
+    line, place, gen, storage, rules = tables
+    kind, index, value = commands
+    pads = _blank_pads(tables, len(sub_impacted))
+    line_pad, place_pad, sub_pad, area_pad = pads
+    end = len(kind)
+    _note(line, place, gen, storage, rules, kind, index, value, 0, end, 0, line_pad, place_pad)
+    _impact(line, place, rules, kind, index, 0, end, 0, topo_vect, line_pad, place_pad, sub_pad, area_pad)
+    _keep_impact(tables, commands, 0, end, pads, line_impacted, sub_impacted)
+
+
+@kernel
 def _blank_pads(tables, n_sub):  # pragma: no cover
     return (
         np.zeros(len(tables.line), LINE_PAD),
@@ -156,7 +169,7 @@ def _zones_of_row(tables, commands, first, last, row, pads, reason, line_impacte
         if first[z] < last[z]:
             reason[z] = _judge(tables, commands, first[z], last[z], z, row, pads)
             if reason[z] == 0:
-                _note_impact(tables, commands, first[z], last[z], pads, line_impacted, sub_impacted)
+                _keep_impact(tables, commands, first[z], last[z], pads, line_impacted, sub_impacted)
             _wipe(tables, commands, first[z], last[z], pads)
 
 
@@ -186,7 +199,7 @@ def _wipe(tables, commands, begin, end, pads):  # pragma: no cover
 
 
 @rule
-def _note_impact(tables, commands, begin, end, pads, line_impacted, sub_impacted):  # pragma: no cover
+def _keep_impact(tables, commands, begin, end, pads, line_impacted, sub_impacted):  # pragma: no cover
     """Keeps what the notepad says was hit."""
     place, (line_pad, _, sub_pad, _) = tables.place, pads
     for c in range(begin, end):
@@ -211,13 +224,13 @@ def _judge(tables, commands, begin, end, zone, row, pads):  # pragma: no cover
     if verdict == 0:
         verdict = _contradictions(line, place, kind, index, begin, end, line_pad, place_pad)
     if verdict == 0:
+        verdict = _injections(gen, storage, rules, kind, index, value, begin, end, topo, place_pad)
+    if verdict == 0:
         verdict = _impact(
             line, place, rules, kind, index, begin, end, zone, topo, line_pad, place_pad, sub_pad, area_pad
         )
     if verdict == 0:
         verdict = _quotas(rules, area_pad)
-    if verdict == 0:
-        verdict = _injections(gen, storage, rules, kind, index, value, begin, end, topo, place_pad)
     if verdict == 0:
         verdict = _cooldowns(place, rules, kind, index, begin, end, cooldown_line, cooldown_sub, line_pad, sub_pad)
     if verdict == 0:
@@ -246,12 +259,15 @@ def _note(
             owned = _may_switch(line, rules, i, zone)
             if kind[c] == Kind.SET_LINE_STATUS:
                 line_pad[i].set = np.int8(value[c])
+                if value[c] != 1 and value[c] != -1:
+                    verdict = Reason.AMBIGUOUS_LINE
             else:
                 line_pad[i].change = True
         elif kind[c] == Kind.SET_BUS:
             owned = place[i].zone == zone
             place_pad[i].set = np.int8(value[c])
-            if value[c] == 0 or value[c] < -1 or value[c] > rules[0].n_busbar:
+            exists = 1 <= value[c] <= rules[0].n_busbar and value[c] == np.floor(value[c])
+            if not exists and value[c] != -1:
                 verdict = Reason.AMBIGUOUS_BUS
         elif kind[c] == Kind.CHANGE_BUS:
             owned = place[i].zone == zone

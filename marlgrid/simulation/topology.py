@@ -12,6 +12,9 @@ from marlgrid.simulation.action import Action, Kind
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State, Topology
 
+BY_BUSBAR = 2
+"""Wish for a line that a new busbar brings back: its other end then returns to its last busbar, whatever is changed."""
+
 
 def switch(system: System, state: State, action: Action, ruling: Ruling, injections: Injections) -> State:
     """Applies the accepted actions, then attacks, maintenance and hazards, which win over them.
@@ -112,13 +115,15 @@ def _apply(tables, commands, c, before, last_bus, topo_vect, wish):  # pragma: n
             connected = before[i] > 0
             if bus < 0:
                 wish[line] = -1
-            elif not connected or wish[line] < 0:
+            elif wish[line] < 0:
                 wish[line] = 1
+            elif not connected and wish[line] == 0:
+                wish[line] = BY_BUSBAR
     elif kind == Kind.CHANGE_BUS:
         line = tables.place[i].line
         if before[i] > 0:
             topo_vect[i] = 3 - before[i]
-        elif line >= 0 and wish[line] > 0:
+        elif line >= 0 and wish[line] == 1:
             topo_vect[i] = 3 - last_bus[i]
 
 

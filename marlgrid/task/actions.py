@@ -15,10 +15,12 @@ import numpy as np
 from gymnasium import spaces
 from numba import njit
 
+from marlgrid.model.grid import Grid
 from marlgrid.model.system import System
 from marlgrid.simulation.action import NO_COMMANDS, Action, Commands, concatenate, joint
 from marlgrid.simulation.state import State
 from marlgrid.task.commands import in_words, make_action
+from marlgrid.task.hand_built import checked
 from marlgrid.task.menu import Component, Menu, Table, padded, table
 
 Mask = np.ndarray | tuple[np.ndarray, ...] | None
@@ -83,7 +85,7 @@ class DiscreteActions:
             first, last, fine = _look_up(ids, self.table.offset, self.table.start)
             if fine:
                 return Action(self.table.commands, first, last)
-        return joint_of(self, choices)
+        return joint_of(self.system.grid, self, choices)
 
     def masks(self, state: State) -> list[Mask]:
         offset = self.table.offset
@@ -144,7 +146,7 @@ class MultiDiscreteActions:
         return concatenate([self.table.entry(a) for a, number in zip(chosen, numbers, strict=True) if number])
 
     def joint(self, choices: Choices) -> Action:
-        return joint_of(self, choices)
+        return joint_of(self.system.grid, self, choices)
 
     def masks(self, state: State) -> list[Mask]:
         allowed = self.table.mask(self.system, state)
@@ -191,10 +193,13 @@ class AttackActions:
 
 
 # ---------------------------------------------------------------------------------------------------- shared
-def joint_of(actions: ZoneActions, choices: Choices) -> Action:
-    """The joint action of a batch, element by element."""
+def joint_of(grid: Grid, actions: ZoneActions, choices: Choices) -> Action:
+    """The joint action of a batch, element by element. Raises ValueError for commands on what does not exist."""
     n_env = len(choices[0])
-    return joint([[actions.commands(zone, column[env]) for zone, column in enumerate(choices)] for env in range(n_env)])
+    asked = [[actions.commands(zone, column[env]) for zone, column in enumerate(choices)] for env in range(n_env)]
+    action = joint(asked)
+    checked(grid, action.commands)
+    return action
 
 
 def _from_menu(system: System, menu: Menu) -> list[list[Commands]]:

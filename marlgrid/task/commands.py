@@ -7,6 +7,7 @@ busbar) raises here; what is merely forbidden now (a cooldown, a ramp) is judged
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ import numpy as np
 
 from marlgrid.model.grid import Grid
 from marlgrid.model.system import System
-from marlgrid.simulation.action import NO_COMMANDS, Commands, Kind, concatenate
+from marlgrid.simulation.action import NO_COMMANDS, Commands, Kind, canonical, concatenate
+from marlgrid.task.hand_built import checked
 
 MakeKeys = Mapping[str, Any]
 
@@ -45,7 +47,8 @@ def make_action(system: System | Grid, keys: MakeKeys) -> Commands:
 
     A value is a vector over all elements, one pair ``(element, value)``, a list of pairs or a mapping from element to
     value; elements are numbers or names. For the ``change`` keys it is a boolean vector, an element or a list of them.
-    Neutral values (0, False, a curtailment of -1, a redispatch that is not a number) ask for nothing.
+    Neutral values (0, False, a curtailment of -1, a redispatch that is not a number) ask for nothing. Of an element
+    that is named twice the last value counts, and two changes cancel.
 
     Raises ValueError for unknown keys, elements and values, TypeError for a value of the wrong form.
     """
@@ -55,9 +58,7 @@ def make_action(system: System | Grid, keys: MakeKeys) -> Commands:
     unknown = sorted(set(map(str, keys)) - set(_READERS))
     if unknown:
         raise ValueError(f"unknown key(s) {unknown} in an action; choose from {list(_READERS)}")
-    # a zone's commands stand in the order of their kinds, whatever that of the keys
-    parts = [read(grid, key, keys[key]) for key, read in _READERS.items() if key in keys]
-    return concatenate(parts) if parts else NO_COMMANDS
+    return canonical(concatenate([read(grid, key, keys[key]) for key, read in _READERS.items() if key in keys]))
 
 
 # ---------------------------------------------------------------------------------------------------- forms of values
@@ -96,7 +97,8 @@ def _listed(key: str, elements: _Elements, value: Any) -> list[int]:
                 f"{key}: {len(value)} flags were given, one per {elements.noun} ({len(elements.names)}) is needed"
             )
         return [int(i) for i in np.flatnonzero(value)]
-    return sorted({elements.number(key, given) for given in value})
+    times = Counter(elements.number(key, given) for given in value)
+    return sorted(element for element, n in times.items() if n % 2)
 
 
 def _all_numbers(value: Any) -> bool:
@@ -309,7 +311,7 @@ def split_by_zone(system: System, commands: Commands | None) -> list[Commands]:
     """
     if commands is None:
         return [NO_COMMANDS] * system.n_zone
-    zones = system.zones
+    zones, commands = system.zones, checked(system.grid, commands)
     lines = np.arange(system.grid.n_line)
     switcher = np.where(zones.may_switch[zones.line_or, lines], zones.line_or, zones.line_ex)
     owners = {

@@ -23,6 +23,7 @@ from marlgrid.simulation.action import Action, Attack, Commands, no_attack
 from marlgrid.simulation.rules import Ruling, attack_allowed
 from marlgrid.simulation.state import State
 from marlgrid.task.accounts import Totals, account, glance, infos, zero_totals
+from marlgrid.task.action_view import ActionView
 from marlgrid.task.actions import AttackActions, Mask, ZoneActions
 from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
@@ -127,6 +128,17 @@ class Task:
     def make_action(self, keys: Mapping[str, Any]) -> Commands:
         """Commands out of a mapping such as ``{"redispatch": [("gen_0", 2.0)]}``, see ``commands.make_action``."""
         return make_action(self.system, keys)
+
+    def describe_action(self, action: Any, agent: str | None = None) -> ActionView:
+        """An action as an object: ``Commands``, a mapping for ``make_action``, or an element of the space of ``agent``.
+
+        Raises ValueError for what is no action.
+        """
+        if agent is None:
+            return ActionView(self.system, action if isinstance(action, Commands) else self.make_action(action))
+        if agent not in self.zones:
+            raise ValueError(f"{agent!r} plays no commands; the zones are {list(self.zones)}")
+        return ActionView(self.system, self.actions.commands(self.zones.index(agent), action))
 
     # ------------------------------------------------------------------ episodes
     def reset(

@@ -54,6 +54,18 @@ def test_within_a_zone_a_new_busbar_keeps_the_line():
     assert ends(after) == [-1, -1]
 
 
+def test_a_busbar_is_changed_only_where_there_is_one():
+    """As Grid2Op: changes of busbars come after switching by status, before new busbars."""
+    system = small_system()
+    _, off = play(system, start(system), asks(1, (K.SET_LINE_STATUS, 2, -1)))[0]
+    by_status = asks(1, (K.CHANGE_LINE_STATUS, 2, 1), (K.CHANGE_BUS, LINE_2_EX, 1))
+    by_busbar = asks(1, (K.SET_BUS, LINE_2_OR, 2), (K.CHANGE_BUS, LINE_2_EX, 1))
+    for action, expected in ((by_status, [1, 2]), (by_busbar, [2, 1])):
+        (_, after), ruling = play(system, off, action)
+        assert ruling.accepted.all()
+        assert after.topology.topo_vect[0, [LINE_2_OR, LINE_2_EX]].tolist() == expected
+
+
 def test_reconnection_returns_to_the_last_busbars():
     system = small_system()
     states, _ = play(system, start(system), asks(0, (K.SET_BUS, LINE_0_OR, 2)), asks(1, OFF), asks(1, ON))
