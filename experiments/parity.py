@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from experiments.parity_actions import POLICIES, commands_of, random_keys
+from experiments.parity_actions import POLICIES, commands_of, random_keys, random_warnings
 from experiments.parity_compare import differences, verdicts
 from experiments.parity_simulate import WhatIf
 from experiments.parity_step import Stepper
@@ -135,6 +135,7 @@ class LockStep:
             if self.what_if is not None and self.tally.steps % self.what_if.every == 0:
                 self.foresee(where, observation)
             keys = random_keys(self.policy, self.system.grid, self.rng)
+            keys |= random_warnings(self.policy, self.system, self.rng)
             observation, over = self.step(where, keys)
             if over:
                 return

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from marlgrid.model.grid import Grid
+from marlgrid.model.system import System
 from marlgrid.simulation.action import NO_COMMANDS, Commands, Kind
 
 POLICIES = ("nothing", "random", "topology", "dispatch", "hostile")
@@ -40,6 +41,16 @@ def random_keys(policy: str, grid: Grid, rng: np.random.Generator) -> dict[str, 
     if kind == "contradiction":
         return _contradiction(grid, line, sub, rng)
     return _dispatch_keys(kind, grid, rng, hostile)
+
+
+def random_warnings(policy: str, system: System, rng: np.random.Generator) -> dict[str, Any]:
+    """Now and then some alarms or alerts, where the system has them and the policy does anything."""
+    keys = {"raise_alarm": (system.dim_alarms, 0.1), "raise_alert": (system.dim_alerts, 0.4)}
+    drawn = {}
+    for key, (n, often) in keys.items():
+        if n and policy != "nothing" and rng.random() < often:
+            drawn[key] = [int(i) for i in np.flatnonzero(rng.random(n) < 0.3)]
+    return drawn
 
 
 def _busbars(grid: Grid, sub: int, rng: np.random.Generator, hostile: bool) -> np.ndarray:
@@ -89,6 +100,8 @@ def commands_of(action: Any) -> Commands:
         (Kind.REDISPATCH, action.redispatch, action.redispatch != 0),
         (Kind.CURTAIL, action.curtail, action.curtail != -1),
         (Kind.SET_STORAGE, action.set_storage, action.set_storage != 0),
+        (Kind.RAISE_ALARM, np.ones(action.dim_alarms), action.raise_alarm),
+        (Kind.RAISE_ALERT, np.ones(action.dim_alerts), action.raise_alert),
     )
     parts = []
     for kind, value, asked in columns:

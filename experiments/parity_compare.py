@@ -14,6 +14,14 @@ EXACT = (
     "topo_vect", "time_before_cooldown_line", "time_before_cooldown_sub", "timestep_overflow",
     "timestep_protection_engaged", "time_next_maintenance", "duration_next_maintenance",
 )  # fmt: skip
+ALARM = (
+    "is_alarm_illegal", "time_since_last_alarm", "last_alarm", "attention_budget", "was_alarm_used_after_game_over",
+)  # fmt: skip
+ALERT = (
+    "active_alert", "attack_under_alert", "time_since_last_alert", "alert_duration", "total_number_of_alert",
+    "time_since_last_attack", "was_alert_used_after_attack",
+)  # fmt: skip
+"""Exact too; the budget is single precision in both."""
 TOLERANCE = 1e-3
 """Relative, of everything that is not an integer: Grid2Op tells in single precision."""
 
@@ -23,6 +31,8 @@ def attributes(state: State) -> dict[str, np.ndarray]:
     flow, counters, dispatch = state.flow, state.counters, state.dispatch
     told = {name: getattr(flow, name) for name in FLOWS}
     told |= {name: getattr(counters, name) for name in counters._fields}
+    told |= {name: getattr(state.alarm, name) for name in ALARM}
+    told |= {name: getattr(state.alert, name) for name in ALERT}
     told |= {
         "topo_vect": state.topology.topo_vect,
         "rho": state.rho,
@@ -37,7 +47,7 @@ def attributes(state: State) -> dict[str, np.ndarray]:
         "curtailment_limit": dispatch.curtailment_limit,
         "curtailment_limit_effective": dispatch.curtailment_limit_effective,
     }
-    return {name: array[0] for name, array in told.items()}
+    return {name: np.atleast_1d(array[0]) for name, array in told.items()}
 
 
 FLOWS = (
@@ -53,7 +63,7 @@ def differences(state: State, observation: Any, but: tuple[str, ...] = ()) -> li
         theirs = np.asarray(getattr(observation, name), dtype=float)
         if theirs.size == 0 or name in but:
             continue
-        allowed = 0.0 if name in EXACT else TOLERANCE * np.maximum(np.abs(theirs), 1.0)
+        allowed = 0.0 if name in EXACT + ALARM + ALERT else TOLERANCE * np.maximum(np.abs(theirs), 1.0)
         excess = np.abs(ours - theirs) - allowed
         i = int(excess.argmax())
         if excess[i] > 0 or np.isnan(excess).any():

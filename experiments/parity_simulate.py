@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from experiments.parity_actions import commands_of, random_keys
-from experiments.parity_compare import differences, verdicts
+from experiments.parity_compare import ALERT, differences, verdicts
 from experiments.parity_step import Stepper
 from marlgrid.simulation.action import joint
 from marlgrid.simulation.state import State
 
 N_ACTION = 4
 """Actions tried on each state, besides doing nothing."""
-NOT_FORESEEN = ("time_next_maintenance", "duration_next_maintenance")
-"""Grid2Op's simulated observation keeps those of the present."""
+NOT_FORESEEN = ("time_next_maintenance", "duration_next_maintenance", *ALERT)
+"""Grid2Op's simulated observation keeps the maintenance of the present, and knows no alert but those of the action."""
 
 
 class WhatIf:

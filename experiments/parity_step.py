@@ -10,7 +10,7 @@ import numpy as np
 from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections
 from marlgrid.powerflow.base import PowerFlow
-from marlgrid.simulation import commitment, dispatch, protections, rules, topology
+from marlgrid.simulation import attention, commitment, dispatch, protections, rules, topology
 from marlgrid.simulation.action import Action, Kind, no_attack
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import Ruling
@@ -78,8 +78,9 @@ class Stepper:
             state = _with_dispatch(state, their_dispatch)
         state = protections.solve(system, self.solver, state)
         state = topology.settle(system, state)
-        state = rules.tick(system, state, ruling)
-        return Step(_end(state), _charge(state, action, ruling), problems, excluded, gap)
+        state = _end(rules.tick(system, state, ruling))
+        state = attention.register(system, state, action, ruling)
+        return Step(state, _charge(state, action, ruling), problems, excluded, gap)
 
     def _enforce(self, state: State, action: Action, injections: Injections) -> Ruling:
         """The judge's verdict, with the quotas of each area where Grid2Op has areas."""

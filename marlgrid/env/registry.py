@@ -16,6 +16,7 @@ from marlgrid.env.parallel import GridParallelEnv
 from marlgrid.env.single import GridEnv
 from marlgrid.env.start import Starts
 from marlgrid.env.vector import GridVectorEnv
+from marlgrid.model.attention import AttentionRules
 from marlgrid.model.datasets.builtin import BUILTIN_CASES
 from marlgrid.model.datasets.case import load_case
 from marlgrid.model.parameters import AttackRules, Parameters
@@ -53,6 +54,7 @@ def make_task(
     parameters: Parameters | Mapping[str, Any] | None = None,
     attack: AttackRules | Mapping[str, Any] | None = None,
     rules: RuleSpec | None = None,
+    attention: AttentionRules | Mapping[str, Any] | None = None,
     difficulty: str = "default",
     power_flow: str | PowerFlow | None = None,
     n_busbar: int = 2,
@@ -83,6 +85,7 @@ def make_task(
         rules: ``"default"``, ``"always-legal"``, ``"by-area"``, a function (or several) that refuses further,
             ``(system, state, zone, commands) -> bool``, or a dict of settings of ``RuleSet``; None takes
             the rules of the case.
+        attention: ``AttentionRules`` (alarms and alerts), or a dict of changes to the case's.
         difficulty: ``"easy"``, ``"default"``, ``"hard"``, or a level of the Grid2Op folder.
         power_flow: ``"newton"`` (compiled), ``"lightsim"``, ``"pandapower"``, ``"dc"``, or an object with ``solve``;
             None is ``"dc"`` where the parameter ``env_dc`` says so, else ``"newton"``.
@@ -102,6 +105,7 @@ def make_task(
         n_busbar=n_busbar,
         attack=attack,
         rules=rules,
+        attention=attention,
     )
     agent = isinstance(opponent, str) and opponent == "agent"
     if opponent_reward is not None and not agent:

@@ -64,6 +64,12 @@ class Parameters:
     """Calls of ``Observation.simulate`` per step; -1 for any number."""
     max_simulate_per_episode: int = -1
     """Calls of ``Observation.simulate`` per episode; -1 for any number."""
+    alarm_best_time: int = 12
+    """Steps before a game over at which an alarm is worth most."""
+    alarm_window_size: int = 12
+    """Steps before and after the best time from which an alarm is worth nothing."""
+    alert_time_window: int = 12
+    """Steps after an attack within which a game over counts as its consequence."""
 
     def __post_init__(self) -> None:
         problems = list(_parameter_problems(self))
@@ -105,6 +111,7 @@ def _truth(name: str, value: Any) -> bool:
 def _parameter_problems(parameters: Parameters) -> Iterator[str]:
     """One sentence per parameter out of its range."""
     lowest = {"max_simulate_per_step": -1, "max_simulate_per_episode": -1}
+    lowest |= dict.fromkeys(("alarm_best_time", "alarm_window_size", "alert_time_window"), 1)
     wrong_type = False
     for f in fields(parameters):
         value = getattr(parameters, f.name)

@@ -54,6 +54,9 @@ def problems(system: System) -> list[str]:
     repeated = [name for name, times in Counter(system.attack.lines).items() if times > 1]
     if repeated:
         found.append(f"attackable lines {_some(repeated)} are listed more than once")
+    unknown = system.attention.unknown_lines(grid)
+    if unknown:
+        found.append(f"lines {_some(unknown)} of alarms and alerts do not exist; choose from the grid's name_line")
     if not system.delta_time > 0:
         found.append(f"delta_time is {system.delta_time} minutes, give a positive number")
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from marlgrid.model.attacker import NOBODY, Attacker
+from marlgrid.model.attention import AttentionRules
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
 from marlgrid.model.rule_set import DEFAULT_RULES, RuleSet
@@ -23,6 +24,7 @@ class System:
     zones: Zones
     parameters: Parameters
     attack: AttackRules = AttackRules()
+    attention: AttentionRules = field(default_factory=AttentionRules)
     delta_time: float = 5.0
     """Minutes per step."""
     rules: RuleSet = DEFAULT_RULES
@@ -43,6 +45,26 @@ class System:
     def attackable(self) -> np.ndarray:
         """(n_line,) bool."""
         return np.isin(np.array(self.grid.name_line), self.attack.lines)
+
+    @property
+    def dim_alarms(self) -> int:
+        """Areas for which alarms can be raised."""
+        return len(self.attention.alarm_areas)
+
+    @property
+    def dim_alerts(self) -> int:
+        """Lines for which alerts can be raised."""
+        return len(self.attention.alert_lines)
+
+    @cached_property
+    def alert_line(self) -> np.ndarray:
+        """(dim_alerts,) int32 number of each alertable line."""
+        return self.attention.alert_line(self.grid)
+
+    @cached_property
+    def alarm_line(self) -> np.ndarray:
+        """(dim_alarms, n_line) bool: the line is in the area."""
+        return self.attention.alarm_line(self.grid)
 
     @cached_property
     def tables(self) -> Tables:

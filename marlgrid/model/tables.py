@@ -77,13 +77,17 @@ RULES = np.dtype(
 
 
 class Tables(NamedTuple):
-    """Arrays of the records above; ``rules`` has one entry."""
+    """Arrays of the records above, where nothing else is said; ``rules`` has one entry."""
 
     line: np.ndarray
     place: np.ndarray
     gen: np.ndarray
     storage: np.ndarray
     rules: np.ndarray
+    may_alarm: np.ndarray
+    """(n_zone, dim_alarms) bool: the zone may raise the alarm."""
+    may_alert: np.ndarray
+    """(n_zone, dim_alerts) bool: the zone may raise the alert."""
 
 
 def tables(system: System) -> Tables:
@@ -130,6 +134,8 @@ def tables(system: System) -> Tables:
             grid.storage_discharging_efficiency if losses else np.ones(grid.n_storage),
         ),
         rules=_rules(system, int(area.max()) + 1),
+        may_alarm=system.attention.may_alarm(zones),
+        may_alert=system.attention.may_alert(zones),
     )
 
 

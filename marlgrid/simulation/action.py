@@ -16,7 +16,7 @@ from marlgrid.compiled import kernel
 
 
 class Kind(IntEnum):
-    """What a command does; its element is a line, a place in the topology vector, a generator or a storage."""
+    """What a command does; its element is a line, a place in the topology vector, a generator, a storage, an area."""
 
     SET_LINE_STATUS = 0
     """line; +1 connects, -1 disconnects."""
@@ -32,6 +32,10 @@ class Kind(IntEnum):
     """generator; cap as a ratio of pmax, 1 releases."""
     SET_STORAGE = 6
     """storage; MW, charging positive, for this step."""
+    RAISE_ALARM = 7
+    """alarm area; warns the operators of it in this step."""
+    RAISE_ALERT = 8
+    """alertable line (by its number among these); warns of an attack on it in this step."""
 
 
 class Commands(NamedTuple):

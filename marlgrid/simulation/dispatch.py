@@ -47,7 +47,7 @@ def asked(action: Action, ruling: Ruling) -> np.ndarray:
     answer = np.zeros(ruling.accepted.shape, dtype=bool)
     for e, z in zip(*np.nonzero(ruling.accepted), strict=True):
         kinds = action.commands.kind[action.first[e, z] : action.last[e, z]]
-        answer[e, z] = (kinds >= Kind.REDISPATCH).any()
+        answer[e, z] = ((kinds >= Kind.REDISPATCH) & (kinds <= Kind.SET_STORAGE)).any()
     return answer
 
 

@@ -17,7 +17,7 @@ class Reason(IntEnum):
 
     ACCEPTED = 0
     NOT_IN_ZONE = 1
-    """It touches an element of another zone, or switches a tie line that the zone may not switch."""
+    """It touches or warns of an element of another zone, or switches a tie line that the zone may not switch."""
     AMBIGUOUS_LINE = 2
     """Its commands on a line contradict each other, or ask for a status that does not exist."""
     AMBIGUOUS_BUS = 3
@@ -216,11 +216,11 @@ def _keep_impact(tables, commands, begin, end, pads, line_impacted, sub_impacted
 @rule
 def _judge(tables, commands, begin, end, zone, row, pads):  # pragma: no cover
     """The ``Reason`` for one zone's commands ``begin`` to ``end`` on one row of the state; fills the notepad."""
-    line, place, gen, storage, rules = tables
+    line, place, gen, storage, rules = tables.line, tables.place, tables.gen, tables.storage, tables.rules
     kind, index, value = commands
     topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p = row
     line_pad, place_pad, sub_pad, area_pad = pads
-    verdict = _note(line, place, gen, storage, rules, kind, index, value, begin, end, zone, line_pad, place_pad)
+    verdict = _note(tables, kind, index, value, begin, end, zone, line_pad, place_pad)
     if verdict == 0:
         verdict = _contradictions(line, place, kind, index, begin, end, line_pad, place_pad)
     if verdict == 0:
@@ -248,10 +248,9 @@ def _may_switch(line, rules, i, zone):  # pragma: no cover
 
 
 @rule
-def _note(
-    line, place, gen, storage, rules, kind, index, value, begin, end, zone, line_pad, place_pad
-):  # pragma: no cover
+def _note(tables, kind, index, value, begin, end, zone, line_pad, place_pad):  # pragma: no cover
     """Spreads the commands out; refuses what is not the zone's or not a value at all."""
+    line, place, rules = tables.line, tables.place, tables.rules
     verdict = Reason.ACCEPTED
     for c in range(begin, end):
         i = index[c]
@@ -275,9 +274,13 @@ def _note(
             if rules[0].n_busbar != 2:
                 verdict = Reason.AMBIGUOUS_BUS
         elif kind[c] == Kind.SET_STORAGE:
-            owned = storage[i].zone == zone
+            owned = tables.storage[i].zone == zone
+        elif kind[c] == Kind.RAISE_ALARM:
+            owned = tables.may_alarm[zone, i]
+        elif kind[c] == Kind.RAISE_ALERT:
+            owned = tables.may_alert[zone, i]
         else:
-            owned = gen[i].zone == zone
+            owned = tables.gen[i].zone == zone
         if not owned:
             verdict = Reason.NOT_IN_ZONE
     return verdict

@@ -109,6 +109,47 @@ class AttackState(NamedTuple):
     """(n_env,) int32 attacks started in the episode."""
 
 
+class AlarmState(NamedTuple):
+    """Writer: ``attention.register``. Most names are those of the observation's attributes."""
+
+    attention_budget: np.ndarray
+    """(n_env,) float32 alarms' costs are taken from it."""
+    is_alarm_illegal: np.ndarray
+    """(n_env,) bool: an alarm of this step could not be paid."""
+    time_since_last_alarm: np.ndarray
+    """(n_env,) int32 steps since any alarm was raised, -1 before the first."""
+    last_alarm: np.ndarray
+    """(n_env, dim_alarms) int32 step of the episode in which the area's last alarm was raised, -1 without one."""
+    was_alarm_used_after_game_over: np.ndarray
+    """(n_env,) bool: an alarm was raised in time for the game over."""
+    raised: np.ndarray
+    """(n_env, n, dim_alarms) bool: the alarms of the last n steps, those of step k of the episode at k modulo n."""
+
+
+class AlertState(NamedTuple):
+    """Writer: ``attention.register``. (n_env, dim_alerts) int32 unless said otherwise; -1 stands for never."""
+
+    active_alert: np.ndarray
+    """bool: alerted to in this step."""
+    time_since_last_alert: np.ndarray
+    alert_duration: np.ndarray
+    """Consecutive steps, this one included."""
+    total_number_of_alert: np.ndarray
+    """(n_env,) alerts of the episode, one for each line and step."""
+    time_since_last_attack: np.ndarray
+    """Steps since an attack began: 0 in its first step."""
+    attack_under_alert: np.ndarray
+    """1 or -1: an attack began within the window, with or without alert; 0: none did."""
+    was_alert_used_after_attack: np.ndarray
+    """1 or -1: alert or silence at an attack proved right or wrong in this step; 0: nothing to judge."""
+    attacks: np.ndarray
+    """(n_env, n, dim_alerts) int8: attacks that began in the last n steps, coded and kept like the two above."""
+    attacked: np.ndarray
+    """bool: under attack in this step."""
+    attacked_in_series: np.ndarray
+    """bool: attacked since the last step without any attack on the grid."""
+
+
 class State(NamedTuple):
     """A batch of episodes. ``seed``, ``scenario``, ``t_start``, ``t_end``, ``thermal_limit`` are fixed at the start."""
 
@@ -130,6 +171,8 @@ class State(NamedTuple):
     dispatch: Dispatch
     commitment: Commitment
     attack: AttackState
+    alarm: AlarmState
+    alert: AlertState
     flow: Flow
     """Writer: ``protections.solve``."""
     disc_lines: np.ndarray

@@ -7,7 +7,7 @@ import numpy as np
 from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections, TimeSeries
 from marlgrid.powerflow.base import PowerFlow, zero_flow
-from marlgrid.simulation import commitment, dispatch, protections, rules, topology
+from marlgrid.simulation import attention, commitment, dispatch, protections, rules, topology
 from marlgrid.simulation.action import Action, Attack, do_nothing
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import Ruling
@@ -45,8 +45,9 @@ def advance(
     state, ruling = commitment.start_and_stop(system, before, state, action, ruling)
     state = protections.solve(system, solver, state)
     state = topology.settle(system, state)
-    state = rules.tick(system, state, ruling)
-    return _end(state), _charge(state, action, ruling)
+    state = _end(rules.tick(system, state, ruling))
+    state = attention.register(system, state, action, ruling)
+    return state, _charge(state, action, ruling)
 
 
 def initial(
@@ -137,6 +138,8 @@ def _blank(
             budget=np.full(n_env, system.attack.initial_budget),
             starts=np.zeros(n_env, dtype=np.int32),
         ),
+        alarm=attention.blank_alarms(system, n_env),
+        alert=attention.blank_alerts(system, n_env),
         flow=zero_flow(n_env, grid.n_line, grid.n_gen, grid.n_load, grid.n_storage, grid.n_shunt, grid.n_bus),
         disc_lines=np.full((n_env, grid.n_line), -1, dtype=np.int32),
         rho=zeros(grid.n_line),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from marlgrid.model.grid import Grid
+from marlgrid.model.system import System
 
 if TYPE_CHECKING:
     from marlgrid.task.observation import Observation
@@ -21,7 +22,7 @@ class Attribute(NamedTuple):
     """One row of the table. ``read`` says how to get the value, or ``derived`` where there is no state to read."""
 
     size: str
-    """Count of the grid that is the length of the vector (``n_line``, ...); empty for a plain number."""
+    """Count that is the length of the vector (``n_line``, ... of the grid, or of ``COUNTS``); empty for a number."""
     dtype: type
     unit: str
     meaning: str
@@ -81,6 +82,14 @@ def _curtailed_mw(o: Named) -> np.ndarray:
 def _per_pmax(o: Named) -> np.ndarray:
     ratio: np.ndarray = o.curtailment_mw / np.where(o.grid.gen_pmax > 0, o.grid.gen_pmax, 1.0)
     return ratio
+
+
+def _warned(group: str, name: str) -> Callable[[Observation], np.ndarray]:
+    return lambda o: getattr(getattr(o.state, group), name)[0]
+
+
+def _vector_of_one(group: str, name: str) -> Callable[[Observation], np.ndarray]:
+    return lambda o: getattr(getattr(o.state, group), name)[:1]
 
 
 INTO_LINE = ", positive into the line"
@@ -159,11 +168,49 @@ _DISPATCH = {
                                              _dispatch("curtailment_limit_effective"), lost=1),
 }  # fmt: skip
 
-_LATER = {
+_ALARM = {
+    "is_alarm_illegal": Attribute("[1]", bool, "", "an alarm of this step could not be paid",
+                                  _vector_of_one("alarm", "is_alarm_illegal")),
+    "time_since_last_alarm": Attribute("[1]", int, "steps", "since an alarm was raised, -1 before the first",
+                                       _vector_of_one("alarm", "time_since_last_alarm"), lost=-1),
+    "last_alarm": Attribute("dim_alarms", int, "steps", "current_step when the area's last alarm was raised, -1 never",
+                            _warned("alarm", "last_alarm")),
+    "attention_budget": Attribute("[1]", float, "alarm costs", "left for alarms",
+                                  lambda o: o.state.alarm.attention_budget[:1].astype(np.float64)),
+    "was_alarm_used_after_game_over": Attribute("[1]", bool, "", "an alarm was raised in time for this game over",
+                                                _vector_of_one("alarm", "was_alarm_used_after_game_over"), lost=None),
+}  # fmt: skip
+
+_ALERT = {
+    "active_alert": Attribute("dim_alerts", bool, "", "alerted to in this step", _warned("alert", "active_alert")),
+    "attack_under_alert": Attribute(
+        "dim_alerts", int, "", "an attack began within the window: 1 with alert, -1 without; 0 none did",
+        _warned("alert", "attack_under_alert"), lost=None,
+    ),
+    "time_since_last_alert": Attribute("dim_alerts", int, "steps", "since the last alert, -1 before the first",
+                                       _warned("alert", "time_since_last_alert")),
+    "alert_duration": Attribute("dim_alerts", int, "steps", "of alert without a break",
+                                _warned("alert", "alert_duration")),
+    "total_number_of_alert": Attribute(
+        "[0 or 1]", int, "", "alerts of the episode, one for each line and step",
+        lambda o: o.state.alert.total_number_of_alert[: COUNTS["[0 or 1]"](o.system)],
+    ),
+    "time_since_last_attack": Attribute("dim_alerts", int, "steps", "since an attack began, -1 before the first",
+                                        _warned("alert", "time_since_last_attack"), lost=-1),
+    "was_alert_used_after_attack": Attribute(
+        "dim_alerts", int, "", "alert or silence proved right (1) or wrong (-1) in this step; 0 nothing to judge",
+        _warned("alert", "was_alert_used_after_attack"), lost=None,
+    ),
+}  # fmt: skip
+
+_SHUNT = {
     **_flows("n_shunt", "_shunt_p _shunt_q _shunt_v", "of each shunt"),
     "_shunt_bus": Attribute(
         "n_shunt", int, "busbar", "busbar of each shunt, -1 out", lambda o: o.state.topology.shunt_bus[0], lost=-1
     ),
+}  # fmt: skip
+
+_LATER = {
     "current_step": Attribute(
         "", int, "steps", "made in this episode", lambda o: int(o.state.t[0] - o.state.t_start[0]), lost=None
     ),
@@ -175,6 +222,9 @@ _LATER = {
     "gen_margin_down": Attribute(
         "n_gen", float, "MW", "possible fall in one step, 0 for renewables", derived=_margin_down
     ),
+}  # fmt: skip
+
+_LAST = {
     "gen_p_delta": Attribute(
         "n_gen", float, "MW", "production minus its set point: what the slack generator took over",
         lambda o: o.state.flow.gen_p[0] - o.state.dispatch.setpoint[0],
@@ -232,17 +282,34 @@ _DERIVED = {
     "prod_v": Attribute("n_gen", float, "kV", "older name of gen_v", **_copied("gen_v")),
 }  # fmt: skip
 
-ATTRIBUTES: dict[str, Attribute] = _DATE | _GRID | _DISPATCH | _LATER | _OURS | _DERIVED
+ATTRIBUTES: dict[str, Attribute] = (
+    _DATE | _GRID | _DISPATCH | _ALARM | _SHUNT | _LATER | _ALERT | _LAST | _OURS | _DERIVED
+)
 """By name; those in the vector stand in its order, which is Grid2Op's as far as Grid2Op has them."""
 
 VECTOR = tuple(name for name, attribute in ATTRIBUTES.items() if attribute.in_vector)
 """Names of the attributes in the vector."""
 
 
-def shape(grid: Grid, name: str) -> tuple[int, ...]:
+COUNTS: dict[str, Callable[[System], int]] = {
+    "[1]": lambda _: 1,
+    "dim_alarms": lambda system: system.dim_alarms,
+    "dim_alerts": lambda system: system.dim_alerts,
+    "[0 or 1]": lambda system: int(system.dim_alerts > 0),
+}
+"""Sizes that are no count of the grid; the last one is 1 where there are alerts."""
+
+
+def size_of(system: System, attribute: Attribute) -> int:
+    """Length of an attribute that is a vector."""
+    count = COUNTS.get(attribute.size)
+    return int(getattr(system.grid, attribute.size)) if count is None else count(system)
+
+
+def shape(system: System, name: str) -> tuple[int, ...]:
     """Shape of an attribute's value: ``()`` for a number."""
-    size = ATTRIBUTES[name].size
-    return (getattr(grid, size),) if size else ()
+    attribute = ATTRIBUTES[name]
+    return (size_of(system, attribute),) if attribute.size else ()
 
 
 def attribute_table() -> str:

@@ -1,8 +1,9 @@
 """Actions in the words of power-grid users: a mapping such as ``{"set_line_status": [("0_1_0", -1)]}`` into commands.
 
 Keys, sub-keys and forms of values are those of Grid2Op's action page: ``set_line_status``, ``change_line_status``,
-``set_bus``, ``change_bus``, ``redispatch``, ``set_storage``, ``curtail``. What is malformed (an unknown key, element or
-busbar) raises here; what is merely forbidden now (a cooldown, a ramp) is judged, and reported, when it is played.
+``set_bus``, ``change_bus``, ``redispatch``, ``set_storage``, ``curtail``, ``raise_alarm``, ``raise_alert``. What is
+malformed (an unknown key, element or busbar) raises here; what is merely forbidden now (a cooldown, a ramp) is judged,
+and reported, when it is played.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from marlgrid.model.attention import AttentionRules
 from marlgrid.model.grid import Grid
 from marlgrid.model.system import System
 from marlgrid.simulation.action import NO_COMMANDS, Commands, Kind, canonical, concatenate
@@ -46,19 +48,24 @@ def make_action(system: System | Grid, keys: MakeKeys) -> Commands:
     """Commands out of a mapping of keys to values, all in the units of the grid (MW, ratios of pmax, busbars).
 
     A value is a vector over all elements, one pair ``(element, value)``, a list of pairs or a mapping from element to
-    value; elements are numbers or names. For the ``change`` keys it is a boolean vector, an element or a list of them.
-    Neutral values (0, False, a curtailment of -1, a redispatch that is not a number) ask for nothing. Of an element
-    that is named twice the last value counts, and two changes cancel.
+        raise ValueError(f"unknown key(s) {unknown} in an action; choose from {[*_READERS, *_WARNINGS]}")
+    parts = [read(grid, key, keys[key]) for key, read in _READERS.items() if key in keys]
+    rules = system.attention if isinstance(system, System) else AttentionRules()
+    parts += [_warn(rules, key, keys[key]) for key in _WARNINGS if key in keys]
+    return canonical(concatenate(parts))
 
     Raises ValueError for unknown keys, elements and values, TypeError for a value of the wrong form.
     """
     grid = system.grid if isinstance(system, System) else system
     if not isinstance(keys, Mapping):
         raise TypeError(f"an action is made of a mapping of keys to values, not of {type(keys).__name__}")
-    unknown = sorted(set(map(str, keys)) - set(_READERS))
+    unknown = sorted(set(map(str, keys)) - set(_READERS) - set(_WARNINGS))
     if unknown:
-        raise ValueError(f"unknown key(s) {unknown} in an action; choose from {list(_READERS)}")
-    return canonical(concatenate([read(grid, key, keys[key]) for key, read in _READERS.items() if key in keys]))
+        raise ValueError(f"unknown key(s) {unknown} in an action; choose from {[*_READERS, *_WARNINGS]}")
+    parts = [read(grid, key, keys[key]) for key, read in _READERS.items() if key in keys]
+    rules = system.attention if isinstance(system, System) else AttentionRules()
+    parts += [_warn(rules, key, keys[key]) for key in _WARNINGS if key in keys]
+    return canonical(concatenate(parts))
 
 
 # ---------------------------------------------------------------------------------------------------- forms of values
@@ -246,17 +253,29 @@ _READERS: dict[str, Callable[[Grid, str, Any], Commands]] = {
 }
 """In the order of the kinds."""
 
+_WARNINGS = {"raise_alarm": Kind.RAISE_ALARM, "raise_alert": Kind.RAISE_ALERT}
+"""The kinds that follow."""
+
+
+def _warn(rules: AttentionRules, key: str, value: Any) -> Commands:
+    noun, names = ("alarm area", rules.areas) if key == "raise_alarm" else ("alertable line", rules.alert_lines)
+    elements = _Elements(noun, names, np.arange(len(names)))
+    return _commands(_WARNINGS[key], elements, dict.fromkeys(_listed(key, elements, value), 1.0))
+
 
 # ---------------------------------------------------------------------------------------------------- in words
 def in_words(system: System | Grid, commands: Commands) -> str:
     """What the commands ask for, as a phrase."""
     grid = system.grid if isinstance(system, System) else system
+    elsewhere = (Kind.SET_BUS, Kind.CHANGE_BUS, *_WARNINGS.values())
     phrases = [
         _phrase(grid, Kind(int(kind)), int(index), float(value))
         for kind, index, value in zip(*commands, strict=True)
-        if kind not in (Kind.SET_BUS, Kind.CHANGE_BUS)
+        if kind not in elsewhere
     ]
     phrases += _busbar_phrases(grid, commands)
+    if isinstance(system, System):
+        phrases += _warning_phrases(system.attention, commands)
     return "; ".join(phrases) or "do nothing"
 
 
@@ -270,6 +289,12 @@ def _phrase(grid: Grid, kind: Kind, index: int, value: float) -> str:
     if kind == Kind.CURTAIL:
         return f"release {grid.name_gen[index]}" if value == 1 else f"cap {grid.name_gen[index]} at {value:.0%} of pmax"
     return f"{'charge' if value > 0 else 'discharge'} {grid.name_storage[index]} with {abs(value):g} MW"
+
+
+def _warning_phrases(rules: AttentionRules, commands: Commands) -> list[str]:
+    alarms = [rules.areas[i] for i in commands.index[commands.kind == Kind.RAISE_ALARM]]
+    alerts = [rules.alert_lines[i] for i in commands.index[commands.kind == Kind.RAISE_ALERT]]
+    return [f"raise an alarm for {name}" for name in alarms] + [f"alert to an attack on {name}" for name in alerts]
 
 
 def _busbar_phrases(grid: Grid, commands: Commands) -> list[str]:
@@ -307,7 +332,8 @@ def place_names(grid: Grid) -> list[str]:
 def split_by_zone(system: System, commands: Commands | None) -> list[Commands]:
     """The commands of each zone: each goes to the zone that owns its element.
 
-    A line's status goes to the origin's zone, or where that one may not switch it, to the extremity's.
+    A line's status goes to the origin's zone, or where that one may not switch it, to the extremity's; a warning to the
+    first zone that may raise it.
     """
     if commands is None:
         return [NO_COMMANDS] * system.n_zone
@@ -322,6 +348,8 @@ def split_by_zone(system: System, commands: Commands | None) -> list[Commands]:
         Kind.REDISPATCH: zones.gen,
         Kind.CURTAIL: zones.gen,
         Kind.SET_STORAGE: zones.storage,
+        Kind.RAISE_ALARM: system.tables.may_alarm.argmax(axis=0),
+        Kind.RAISE_ALERT: system.tables.may_alert.argmax(axis=0),
     }
     owner = np.array([owners[Kind(int(k))][i] for k, i in zip(commands.kind, commands.index, strict=True)], dtype=int)
     return [Commands(*(column[owner == zone] for column in commands)) for zone in range(system.n_zone)]

@@ -16,6 +16,8 @@ from marlgrid.simulation.state import State
 from marlgrid.task.busbars import configurations
 
 KINDS = ("line", "bus", "redispatch", "curtail", "storage")
+WARNINGS = ("alarm", "alert")
+"""Kinds that a menu has only when asked for them."""
 LINE_SWITCHING = ("set", "change", "both")
 
 
@@ -31,7 +33,8 @@ class Menu:
     """Which ready actions a zone has."""
 
     kinds: tuple[str, ...] = KINDS
-    """``line``: switch a line; ``bus``: reconfigure a substation; ``redispatch``, ``curtail``, ``storage``."""
+    """``line``: switch a line; ``bus``: reconfigure a substation; ``redispatch``, ``curtail``, ``storage``; not by
+    default ``alarm``: warn of an area; ``alert``: warn of an attack on a line."""
     line: str = "set"
     """``set``: connect and disconnect each line; ``change``: toggle it, half as many actions; ``both``."""
     max_bus_actions: int | None = 64
@@ -44,9 +47,9 @@ class Menu:
     """Fractions of the largest power, charging positive."""
 
     def __post_init__(self) -> None:
-        unknown = [kind for kind in self.kinds if kind not in KINDS]
+        unknown = [kind for kind in self.kinds if kind not in KINDS + WARNINGS]
         if unknown or isinstance(self.kinds, str):
-            raise ValueError(f"kinds is {self.kinds!r}, give a tuple out of {KINDS}")
+            raise ValueError(f"kinds is {self.kinds!r}, give a tuple out of {KINDS + WARNINGS}")
         if self.line not in LINE_SWITCHING:
             raise ValueError(f"line is {self.line!r}, choose from {LINE_SWITCHING}")
         if self.max_bus_actions is not None and self.max_bus_actions < 2:
@@ -56,15 +59,17 @@ class Menu:
                 raise ValueError(f"{name} is {getattr(self, name)}, give fractions from {low} to 1")
 
     def components(self, system: System, zone: int) -> list[Component]:
-        """Alternatives of a zone: one component for its lines, one for its substations, one per controllable unit."""
+        """Alternatives of a zone: one component each for its lines and substations, one per unit and per warning."""
         makers = {
             "line": self._lines,
             "bus": self._busbars,
             "redispatch": self._redispatch,
             "curtail": self._curtail,
             "storage": self._storage,
+            "alarm": _alarms,
+            "alert": _alerts,
         }
-        components = [c for kind in KINDS if kind in self.kinds for c in makers[kind](system, zone)]
+        components = [c for kind in KINDS + WARNINGS if kind in self.kinds for c in makers[kind](system, zone)]
         return [component for component in components if component.options]
 
     def _lines(self, system: System, zone: int) -> list[Component]:
@@ -112,6 +117,18 @@ class Menu:
             options = [_single(Kind.SET_STORAGE, unit, value) for value in values if value]
             components.append(Component(f"storage {grid.name_storage[unit]}", options))
         return components
+
+
+def _alarms(system: System, zone: int) -> list[Component]:
+    areas = system.attention.areas
+    may = np.flatnonzero(system.tables.may_alarm[zone]).tolist()
+    return [Component(f"alarm {areas[area]}", [_single(Kind.RAISE_ALARM, area, 1.0)]) for area in may]
+
+
+def _alerts(system: System, zone: int) -> list[Component]:
+    lines = system.attention.alert_lines
+    may = np.flatnonzero(system.tables.may_alert[zone]).tolist()
+    return [Component(f"alert {lines[line]}", [_single(Kind.RAISE_ALERT, line, 1.0)]) for line in may]
 
 
 def redispatchable(system: System, zone: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from marlgrid.simulation.action import Action, Commands, joint
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State, take
 from marlgrid.simulation.topology import switch
-from marlgrid.task.attributes import ATTRIBUTES, Attribute
+from marlgrid.task.attributes import ATTRIBUTES, Attribute, size_of
 from marlgrid.task.commands import make_action, split_by_zone
 from marlgrid.task.foresight import foreseen, horizons, own_forecast, simulate
 from marlgrid.task.noise import STREAM_FORESEEN, STREAM_NOISE, Noise
@@ -251,7 +251,7 @@ class Observation(Record):
 def _lost(system: System, attribute: Attribute) -> Any:
     """What Grid2Op shows after a game over."""
     dtype = np.int32 if attribute.dtype is int else attribute.dtype
-    return np.full(getattr(system.grid, attribute.size), attribute.lost, dtype=dtype)
+    return np.full(size_of(system, attribute), attribute.lost, dtype=dtype)
 
 
 def _all_accepted(system: System) -> Ruling:

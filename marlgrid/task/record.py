@@ -121,7 +121,7 @@ class Record(Named):
     def from_vect(self, vect: np.ndarray) -> Record:
         """The observation of the same system that ``to_vect`` made ``vect`` of. Raises ValueError for any other."""
         vect = np.asarray(vect)
-        shapes = {name: shape(self.grid, name) for name in VECTOR}
+        shapes = {name: shape(self.system, name) for name in VECTOR}
         size = sum(int(np.prod(s)) for s in shapes.values())
         if vect.shape != (size,):
             raise ValueError(
@@ -147,7 +147,7 @@ class Record(Named):
             raise ValueError(f"this is not what to_json gives: missing {missing}, unknown {unknown}")
         found = {}
         for name in VECTOR:
-            array, wanted = np.asarray(values[name]), shape(self.grid, name)
+            array, wanted = np.asarray(values[name]), shape(self.system, name)
             if array.size != int(np.prod(wanted)):
                 raise ValueError(f"{name}: {array.size} values were given, this grid has {int(np.prod(wanted))}")
             found[name] = _typed(name, array.reshape(wanted))

@@ -44,7 +44,7 @@ def test_every_attribute_is_as_the_table_says_and_none_can_be_written():
     assert set(ATTRIBUTES) < set(dir(observation))
     for name, attribute in ATTRIBUTES.items():
         value = getattr(observation, name)
-        assert np.shape(value) == shape(observation.grid, name), name
+        assert np.shape(value) == shape(observation.system, name), name
         if attribute.size:
             assert not value.flags.writeable, name
             assert value.dtype == {int: np.int32, float: np.float64, bool: bool}[attribute.dtype], name

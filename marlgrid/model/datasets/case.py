@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from marlgrid.model.attention import AttentionRules
 from marlgrid.model.datasets.builtin import BUILTIN_CASES, builtin_case, builtin_grid
-from marlgrid.model.datasets.customising import Case, changed_attack, changed_parameters, zone_number
+from marlgrid.model.datasets.customising import (
+    Case,
+    changed_attack,
+    changed_attention,
+    changed_parameters,
+    zone_number,
+)
 from marlgrid.model.generator import GeneratedSeries
 from marlgrid.model.parameters import AttackRules, Parameters
 from marlgrid.model.rule_set import RuleSet, RuleSpec, rule_set
@@ -37,6 +44,7 @@ def load_case(
     n_busbar: int = 2,
     attack: AttackRules | Mapping[str, Any] | None = None,
     rules: RuleSpec | None = None,
+    attention: AttentionRules | Mapping[str, Any] | None = None,
 ) -> Case:
     """The system and time series of a case.
 
@@ -50,6 +58,7 @@ def load_case(
         n_busbar: busbars per substation (a pair keeps its own).
         attack: other attack rules than the case's, or changes to them.
         rules: other rules than the case's, or changes to them, see ``rule_set``.
+        attention: other alarms and alerts than the case's, or changes to them (built-in cases have none).
 
     Raises:
         ValueError: unknown name, difficulty, parameter or zone; the message lists what is allowed.
@@ -57,7 +66,7 @@ def load_case(
         TypeError: ``case`` is something else.
     """
     if isinstance(case, tuple):
-        return _own(case, zones, tie_lines, parameters, difficulty, attack, rules)
+        return _own(case, zones, tie_lines, parameters, difficulty, attack, rules, attention)
     options: dict[str, Any] = {
         "zones": zones,
         "tie_lines": tie_lines,
@@ -66,6 +75,7 @@ def load_case(
         "n_busbar": n_busbar,
         "attack": attack,
         "rules": rules,
+        "attention": attention,
     }
     if isinstance(case, str) and case in BUILTIN_CASES:
         return _builtin(case, **options)
@@ -95,6 +105,7 @@ def _builtin(
     n_busbar: int,
     attack: AttackRules | Mapping[str, Any] | None,
     rules: RuleSpec | None,
+    attention: AttentionRules | Mapping[str, Any] | None,
 ) -> Case:
     data = builtin_case(name)
     factor = _limit_factor(data.settings["difficulty"], difficulty)
@@ -109,6 +120,7 @@ def _builtin(
         zones=make_zones(grid, data.zones if zones is None else zones, tie_lines),
         parameters=changed_parameters(data.parameters, parameters),
         attack=changed_attack(data.attack, attack, grid),
+        attention=changed_attention(AttentionRules(), attention, grid),
         delta_time=series.delta_time,
         rules=rule_set(grid, rules, RuleSet()),
     )
@@ -127,6 +139,7 @@ def _network(
     n_busbar: int,
     attack: AttackRules | Mapping[str, Any] | None,
     rules: RuleSpec | None,
+    attention: AttentionRules | Mapping[str, Any] | None,
 ) -> Case:
     from marlgrid.model.datasets.pandapower_net import grid_from_pandapower
 
@@ -138,6 +151,7 @@ def _network(
         parameters=changed_parameters(Parameters(), parameters),
         attack=changed_attack(AttackRules(), attack, grid),
         rules=rule_set(grid, rules, RuleSet()),
+        attention=changed_attention(AttentionRules(), attention, grid),
     )
     return Case(system, GeneratedSeries(grid))
 
@@ -165,6 +179,7 @@ def _own(
     difficulty: str,
     attack: AttackRules | Mapping[str, Any] | None,
     rules: RuleSpec | None,
+    attention: AttentionRules | Mapping[str, Any] | None,
 ) -> Case:
     """The user's own pair, with what is asked for changed."""
     if len(pair) != 2 or not isinstance(pair[0], System):
@@ -183,5 +198,6 @@ def _own(
         parameters=changed_parameters(system.parameters, parameters),
         attack=changed_attack(system.attack, attack, grid),
         rules=rule_set(grid, rules, system.rules),
+        attention=changed_attention(system.attention, attention, grid),
     )
     return Case(system, series)

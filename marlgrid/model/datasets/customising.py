@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
+from marlgrid.model.attention import AttentionRules
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
 from marlgrid.model.system import System
@@ -32,6 +33,26 @@ def changed_attack(rules: AttackRules, changes: AttackRules | Mapping[str, Any] 
     missing = sorted(set(rules.lines) - set(grid.name_line))
     if missing:
         raise ValueError(f"unknown attackable line(s) {missing}; the grid has {list(grid.name_line)}")
+    return rules
+
+
+def changed_attention(
+    rules: AttentionRules, changes: AttentionRules | Mapping[str, Any] | None, grid: Grid
+) -> AttentionRules:
+    """Other alarms and alerts, or these with some entries changed. Raises ValueError for unknown entries and lines."""
+    if isinstance(changes, AttentionRules):
+        rules = changes
+    elif changes is not None:
+        known = sorted(field.name for field in fields(AttentionRules))
+        unknown = sorted(set(changes) - set(known))
+        if unknown:
+            raise ValueError(f"unknown attention rule(s) {unknown}; choose from {known}")
+        areas = {str(name): tuple(lines) for name, lines in changes.get("alarm_areas", rules.alarm_areas).items()}
+        lines = tuple(changes.get("alert_lines", rules.alert_lines))
+        rules = replace(rules, **{**changes, "alarm_areas": areas, "alert_lines": lines})
+    missing = rules.unknown_lines(grid)
+    if missing:
+        raise ValueError(f"unknown line(s) {missing} of alarms and alerts; the grid has {list(grid.name_line)}")
     return rules
 
 

@@ -1,8 +1,7 @@
 """Grid2Op's environment folders as they are, without Grid2Op: its grids, rules, opponents and chronics.
 
-Not taken over: reward, action and observation classes, alarms and alerts (their choice is a task's here), initial
-topologies (``init_state.json``), and another grid for forecasts (``grid_forecast.json``). Shunts out of service do not
-exist here.
+Not taken over: reward, action and observation classes (their choice is a task's here), initial topologies
+(``init_state.json``), and another grid for forecasts (``grid_forecast.json``). Shunts out of service do not exist here.
 """
 
 from __future__ import annotations
@@ -14,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from marlgrid.model.datasets.customising import Case, changed_attack, changed_parameters, zone_number
+from marlgrid.model.attention import AttentionRules
+from marlgrid.model.datasets.customising import (
+    Case,
+    changed_attack,
+    changed_attention,
+    changed_parameters,
+    zone_number,
+)
+from marlgrid.model.datasets.grid2op_attention import read_attention
 from marlgrid.model.datasets.grid2op_chronics import Names, Reading, read_interval, read_json, table_path
 from marlgrid.model.datasets.grid2op_config import Config, read_config
 from marlgrid.model.datasets.grid2op_grid import read_grid
@@ -39,6 +46,7 @@ def load_folder(
     n_busbar: int = 2,
     attack: AttackRules | Mapping[str, Any] | None = None,
     rules: RuleSpec | None = None,
+    attention: AttentionRules | Mapping[str, Any] | None = None,
 ) -> Case:
     """A Grid2Op environment folder as a system and its time series.
 
@@ -56,6 +64,7 @@ def load_folder(
         n_busbar: busbars per substation.
         attack: other attack rules than the folder's opponent has, or changes to them.
         rules: other rules than the folder's, or changes to them, see ``rule_set``.
+        attention: other alarms and alerts than the folder's, or changes to them.
 
     Raises:
         FileNotFoundError: no such folder, or one of its files is missing.
@@ -73,6 +82,7 @@ def load_folder(
         zones=make_zones(grid, (of_folder.areas or zone_number(grid)) if zones is None else zones, tie_lines),
         parameters=changed_parameters(read_parameters(mixes[0], difficulty), parameters),
         attack=changed_attack(read_attack_rules(mixes[0] / "config.py", config, grid), attack, grid),
+        attention=changed_attention(read_attention(mixes[0], config, grid), attention, grid),
         delta_time=series.delta_time,
         rules=rule_set(grid, rules, of_folder),
         attacker=read_attacker(mixes[0] / "config.py", config, grid),

@@ -13,8 +13,6 @@ from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
 from marlgrid.model.rule_set import RuleSet, areas_from
 
-WITHOUT_EFFECT = ("alarm_best_time", "alarm_window_size", "alert_time_window")
-"""Parameters of Grid2Op that are no rule of the grid here."""
 RULE_CLASSES = {
     "DefaultRules": RuleSet(),
     "AlwaysLegal": RuleSet(quotas=False, cooldowns=False, storages=False),
@@ -61,9 +59,8 @@ def _hardest(path: Path, levels: Mapping[str, Any]) -> str:
 def _parameters(path: Path, entries: Any) -> Parameters:
     if not isinstance(entries, Mapping):
         raise ValueError(f"{path} must hold parameters by name, got {entries!r}")
-    changes = {key: value for key, value in entries.items() if key.lower() not in WITHOUT_EFFECT}
     try:
-        return Parameters().changed(changes)
+        return Parameters().changed(entries)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -98,7 +95,7 @@ def read_attack_rules(path: Path, config: Config, grid: Grid) -> AttackRules:
     if config.name_of("opponent_class") in (None, "BaseOpponent") or not config.values.get("kwargs_opponent"):
         return AttackRules(lines=_safe_powerlines(grid))
     values = {key: value for key, value in config.values.items() if value is not None}
-    lines = _flat(config.values["kwargs_opponent"].get("lines_attacked", ()))
+    lines = flat(config.values["kwargs_opponent"].get("lines_attacked", ()))
     unknown = [line for line in lines if line not in grid.name_line]
     if unknown:
         raise ValueError(f"{path}, lines_attacked: {unknown} are no lines of the grid; it has {list(grid.name_line)}")
@@ -145,7 +142,7 @@ def read_attacker(path: Path, config: Config, grid: Grid) -> Attacker:
     if "areas" in settings:
         settings["areas"] = tuple(tuple(area) for area in settings["areas"])
     if "normalisation" in settings:
-        lines, scales = _flat(given.get("lines_attacked", ())), settings["normalisation"]
+        lines, scales = flat(given.get("lines_attacked", ())), settings["normalisation"]
         if len(lines) != len(scales):
             raise ValueError(f"{path}, rho_normalization: {len(scales)} numbers for {len(lines)} lines_attacked")
         by_line = dict(zip(lines, scales, strict=True))
@@ -153,9 +150,9 @@ def read_attacker(path: Path, config: Config, grid: Grid) -> Attacker:
     return Attacker(name, settings)
 
 
-def _flat(lines: Any) -> list[str]:
+def flat(lines: Any) -> list[str]:
     """Names out of a list, or a list of lists (one per area)."""
-    return [name for item in lines for name in ([item] if isinstance(item, str) else _flat(item))]
+    return [name for item in lines for name in ([item] if isinstance(item, str) else flat(item))]
 
 
 def _safe_powerlines(grid: Grid) -> tuple[str, ...]:
