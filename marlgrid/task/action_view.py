@@ -25,7 +25,7 @@ class ActionView:
     commands: Commands
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "commands", canonical(checked(self.system.grid, self.commands)))
+        object.__setattr__(self, "commands", canonical(checked(self.system, self.commands)))
 
     def __str__(self) -> str:
         return in_words(self.system, self.commands)
@@ -34,7 +34,7 @@ class ActionView:
         if isinstance(other, Mapping):
             other = make_action(self.system, other)
         right = other if isinstance(other, Commands) else other.commands
-        return ActionView(self.system, add(self.commands, checked(self.system.grid, right)))
+        return ActionView(self.system, add(self.commands, checked(self.system, right)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ActionView) and all(map(np.array_equal, self.commands, other.commands))

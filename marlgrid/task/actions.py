@@ -15,7 +15,6 @@ import numpy as np
 from gymnasium import spaces
 from numba import njit
 
-from marlgrid.model.grid import Grid
 from marlgrid.model.system import System
 from marlgrid.simulation.action import NO_COMMANDS, Action, Commands, concatenate, joint
 from marlgrid.simulation.state import State
@@ -85,7 +84,7 @@ class DiscreteActions:
             first, last, fine = _look_up(ids, self.table.offset, self.table.start)
             if fine:
                 return Action(self.table.commands, first, last)
-        return joint_of(self.system.grid, self, choices)
+        return joint_of(self.system, self, choices)
 
     def masks(self, state: State) -> list[Mask]:
         offset = self.table.offset
@@ -146,7 +145,7 @@ class MultiDiscreteActions:
         return concatenate([self.table.entry(a) for a, number in zip(chosen, numbers, strict=True) if number])
 
     def joint(self, choices: Choices) -> Action:
-        return joint_of(self.system.grid, self, choices)
+        return joint_of(self.system, self, choices)
 
     def masks(self, state: State) -> list[Mask]:
         allowed = self.table.mask(self.system, state)
@@ -193,12 +192,12 @@ class AttackActions:
 
 
 # ---------------------------------------------------------------------------------------------------- shared
-def joint_of(grid: Grid, actions: ZoneActions, choices: Choices) -> Action:
+def joint_of(system: System, actions: ZoneActions, choices: Choices) -> Action:
     """The joint action of a batch, element by element. Raises ValueError for commands on what does not exist."""
     n_env = len(choices[0])
     asked = [[actions.commands(zone, column[env]) for zone, column in enumerate(choices)] for env in range(n_env)]
     action = joint(asked)
-    checked(grid, action.commands)
+    checked(system, action.commands)
     return action
 
 

@@ -337,7 +337,7 @@ def split_by_zone(system: System, commands: Commands | None) -> list[Commands]:
     """
     if commands is None:
         return [NO_COMMANDS] * system.n_zone
-    zones, commands = system.zones, checked(system.grid, commands)
+    zones, commands = system.zones, checked(system, commands)
     lines = np.arange(system.grid.n_line)
     switcher = np.where(zones.may_switch[zones.line_or, lines], zones.line_or, zones.line_ex)
     owners = {

@@ -72,7 +72,7 @@ class BoxActions:
         return self.levers[zone].commands(x) if len(self.levers[zone]) else NO_COMMANDS
 
     def joint(self, choices: Choices) -> Action:
-        return joint_of(self.system.grid, self, choices)
+        return joint_of(self.system, self, choices)
 
     def masks(self, state: State) -> list[Mask]:
         """None for every zone: what is out of range does not exist, and ranges do not depend on the state."""
@@ -119,7 +119,7 @@ class DictActions:
         return concatenate(parts)
 
     def joint(self, choices: Choices) -> Action:
-        return joint_of(self.system.grid, self, choices)
+        return joint_of(self.system, self, choices)
 
     def masks(self, state: State) -> list[Mask]:
         """None for every zone: no mask covers a mapping; what the rules refuse is reported after the step."""

@@ -1,11 +1,11 @@
-"""Commands that came from outside: whether they name what the grid has. What they may do is for the judge."""
+"""Commands that came from outside: whether they name what the system has. What they may do is for the judge."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from marlgrid.compiled import kernel
-from marlgrid.model.grid import Grid
+from marlgrid.model.system import System
 from marlgrid.simulation.action import Commands, Kind
 
 ELEMENTS = {
@@ -16,19 +16,21 @@ ELEMENTS = {
     Kind.REDISPATCH: ("n_gen", "generator"),
     Kind.CURTAIL: ("n_gen", "generator"),
     Kind.SET_STORAGE: ("n_storage", "storage"),
+    Kind.RAISE_ALARM: ("dim_alarms", "alarm area"),
+    Kind.RAISE_ALERT: ("dim_alerts", "alertable line"),
 }
-"""What a command of each kind names: how the grid counts it, and its noun."""
+"""What a command of each kind names: how the grid (or the system) counts it, and its noun."""
 DTYPES = (np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.float64))
 
 
-def checked(grid: Grid, commands: Commands) -> Commands:
+def checked(system: System, commands: Commands) -> Commands:
     """The same. Raises ValueError for unequal columns, unknown kinds or elements, TypeError for dtypes."""
     sizes = {len(column) for column in commands}
     if len(sizes) > 1:
         raise ValueError(f"commands have columns of lengths {[*map(len, commands)]}: give one value each")
     if tuple(column.dtype for column in commands) != DTYPES:
         raise TypeError(f"commands have columns of {[str(c.dtype) for c in commands]}: give int8, int32 and float64")
-    counts = np.array([getattr(grid, count) for count, _ in ELEMENTS.values()])
+    counts = np.array([_count(system, name) for name, _ in ELEMENTS.values()])
     wrong = _first_unknown(commands.kind, commands.index, counts)
     if wrong >= 0:
         kind, index = int(commands.kind[wrong]), int(commands.index[wrong])
@@ -39,6 +41,10 @@ def checked(grid: Grid, commands: Commands) -> Commands:
             f"{counts[kind] - 1}"
         )
     return commands
+
+
+def _count(system: System, name: str) -> int:
+    return int(getattr(system if name.startswith("dim_al") else system.grid, name))
 
 
 @kernel

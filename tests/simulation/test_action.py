@@ -94,10 +94,10 @@ def test_a_status_or_busbar_that_does_not_exist_is_refused(value):
 
 
 def test_commands_on_what_does_not_exist_raise():
-    grid = small_system().grid
+    system = small_system()
     assert list(ELEMENTS) == list(Kind)
     fine = commands((STATUS, 3, 1.0), (K.SET_STORAGE, 0, 1.0))
-    assert checked(grid, fine) is fine
+    assert checked(system, fine) is fine
     for wrong, words in (
         (commands((STATUS, 4, 1.0)), "there is no line 4; numbers go from 0 to 3"),
         (commands((BUS, -1, 1.0)), "there is no place of the topology vector -1"),
@@ -106,6 +106,6 @@ def test_commands_on_what_does_not_exist_raise():
         (fine._replace(value=np.zeros(1)), "lengths"),
     ):
         with pytest.raises(ValueError, match=words):
-            checked(grid, wrong)
+            checked(system, wrong)
     with pytest.raises(TypeError, match="give int8, int32 and float64"):
-        checked(grid, Commands(fine.kind, fine.index.astype(np.int64), fine.value))
+        checked(system, Commands(fine.kind, fine.index.astype(np.int64), fine.value))
