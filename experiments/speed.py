@@ -24,7 +24,11 @@ CASES = ("l2rpn_case14_sandbox", "l2rpn_icaps_2021", "l2rpn_wcci_2022_dev")
 ZONES = {14: 3, 36: 3, 118: 8}
 STEP_BUDGET = {14: 10.0, 36: 8.0, 118: 6.0}
 """Substations -> steps per second over Grid2Op's."""
-STUDIES = ("step", "batch", "zones", "what-if", "start", "memory")
+STUDIES = ("step", "batch", "zones", "what-if", "start", "memory", "sampling", "training")
+ON_REQUEST = ("sampling", "training")
+"""Studies of RLlib, which take minutes: made when named."""
+GATES = (0.0, 0.9)
+"""Line loadings above which the teams decide: at every step, and as ``experiments.train`` does it."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,43 @@ def memory_study() -> Study:
     yield Budget("one environment of case118 beyond its series", 50.0, megabytes, at_least=False, unit="MB")
 
 
+def sampling_study(play: Callable[..., Race]) -> Study:
+    """RLlib's sampling of the training task: what the batch gains, and how much of the time the environment takes."""
+    from experiments.settings import TrainSettings
+    from experiments.training_contenders import Sampling
+
+    for gate in GATES:
+        settings = TrainSettings(act_above=gate, scenarios=8)
+        fed, plain = Sampling(settings, batched=True), Sampling(settings, batched=False)
+        result = play(f"sampling, environment steps, teams decide above a loading of {gate}", fed, plain)
+        yield result
+        yield Budget(f"gain of RLlib's sampling by the batch, decisions above {gate}", 2.0, result.ratio)
+        for side in (plain, fed):
+            what = f"environment's share of the sampling time, {side.name}, decisions above {gate}"
+            yield Budget(what, 20.0, 100 * median(side.shares[1:]), at_least=False, unit="%")
+
+
+def training_study(play: Callable[..., Race]) -> Study:
+    """Environment steps per second of training, all of sampling and learning included."""
+    from experiments.settings import TrainSettings
+    from experiments.training_contenders import batch_training, rllib_training, use_all_cores
+
+    use_all_cores()
+    for gate in GATES:
+        settings = TrainSettings(act_above=gate, scenarios=8, batch=1000)
+        ours = batch_training(settings)
+        for batched in (False, True):
+            rllib = rllib_training(settings, batched)
+            what = f"training, environment steps, teams decide above a loading of {gate}"
+            result = play(f"{what}, CPU time", ours, rllib)
+            yield result
+            n = len(result.first_rates)
+            rates = (tuple(ours.wall_rates[-n:]), tuple(rllib.wall_rates[-n:]))
+            yield Race(f"{what}, clock", ours.name, rllib.name, *rates)
+            if not batched:
+                yield Budget(f"train_batch over RLlib's training, decisions above {gate}, CPU time", 8.0, result.ratio)
+
+
 def fresh_process(script: str) -> list[float]:
     """The numbers that a script prints."""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -193,7 +234,6 @@ def pin_to_one_core() -> None:
 def run(cases: Sequence[str], studies: Sequence[str], seconds: float, turns: int) -> list[Race | Budget]:
     """All the studies asked for; a line is printed as soon as it is known."""
     by_case = {"step": step_study, "batch": batch_study, "zones": zones_study, "what-if": what_if_study}
-    once = {"start": start_study, "memory": memory_study}
     found: list[Race | Budget] = []
     with tqdm(unit="turn", leave=False) as show:
 
@@ -203,6 +243,12 @@ def run(cases: Sequence[str], studies: Sequence[str], seconds: float, turns: int
         chosen = [
             lambda s=by_case[study], c=case: s(c, play) for study in studies if study in by_case for case in cases
         ]
+        once = {
+            "start": start_study,
+            "memory": memory_study,
+            "sampling": lambda: sampling_study(play),
+            "training": lambda: training_study(play),
+        }
         chosen += [once[study] for study in studies if study in once]
         for study in chosen:
             for result in study():
@@ -233,7 +279,9 @@ def as_json(found: Sequence[Race | Budget]) -> dict[str, list[dict[str, object]]
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experiments.speed", description=__doc__.split("\n")[0])
     parser.add_argument("--case", nargs="+", default=list(CASES), help="Grid2Op folders or shipped names")
-    parser.add_argument("--study", nargs="+", choices=STUDIES, default=list(STUDIES), help="what to measure")
+    parser.add_argument(
+        "--study", nargs="+", choices=STUDIES, help="what to measure (default: all but sampling and training)"
+    )
     parser.add_argument("--seconds", type=float, default=1.0, help="of stepping, for each turn of each side")
     parser.add_argument("--turns", type=int, default=7, help="turns of each side")
     parser.add_argument("--json", type=Path, help="file for the figures")
@@ -246,7 +294,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     chosen = arguments(argv)
     pin_to_one_core()
-    found = run(chosen.case, chosen.study, chosen.seconds, chosen.turns)
+    studies = chosen.study or [study for study in STUDIES if study not in ON_REQUEST]
+    found = run(chosen.case, studies, chosen.seconds, chosen.turns)
     for item in found:
         if isinstance(item, Budget):
             print(item)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -58,15 +58,20 @@ class TrainingTask:
     settings: TrainSettings
 
     def __call__(self) -> Task:
-        settings = self.settings
-        learned = settings.opponent == "learned"
-        task = task_of(settings, "learned" if learned else "none", "train")
-        pool = task.series.splits["train"][: settings.scenarios]
-        # a scenario costs more to generate than to play: a pool that fits into the cache is drawn from again and again
-        task.series.splits = {**task.series.splits, "train": pool}
-        if learned:
-            return task
-        return replace(task, opponent=PartTimeOpponent(opponent_from(settings.opponent), settings.attacked_share))
+        return _training_task(self.settings)
+
+
+@lru_cache(maxsize=2)
+def _training_task(settings: TrainSettings) -> Task:
+    """One for all environments of a process, so that they share the scenarios that were generated."""
+    learned = settings.opponent == "learned"
+    task = task_of(settings, "learned" if learned else "none", "train")
+    pool = task.series.splits["train"][: settings.scenarios]
+    # a scenario costs more to generate than to play: a pool that fits into the cache is drawn from again and again
+    task.series.splits = {**task.series.splits, "train": pool}
+    if learned:
+        return task
+    return replace(task, opponent=PartTimeOpponent(opponent_from(settings.opponent), settings.attacked_share))
 
 
 def gentle_actions(system: System, pad: bool = False) -> DiscreteActions:

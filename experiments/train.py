@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     return run(settings_from(arguments), RLlibTeam)
 
 
-def configuration(settings: TrainSettings) -> PPOConfig:
+def configuration(settings: TrainSettings, batched: bool = True) -> PPOConfig:
     """PPO with one policy per zone or one for all, sampling from batches of episodes where RLlib allows it."""
     task = TrainingTask(settings)
     return (
@@ -46,7 +46,7 @@ def configuration(settings: TrainSettings) -> PPOConfig:
             idle_probability=settings.idle_probability,
             scales=scales_of(settings, task()),
             num_envs=settings.envs_per_runner,
-            batched=not settings.central_critic,
+            batched=batched and not settings.central_critic,
         )
         .env_runners(num_env_runners=settings.runners, num_cpus_per_env_runner=0.5)
         .training(
