@@ -156,6 +156,9 @@ class AttackRules:
     budget_per_step: float = 0.5
     """Budget gained each step, in line-steps."""
 
+    subs: tuple[str, ...] = ()
+    """Names of the substations whose busbars may be attacked: for a unit of budget and step each, as a line."""
+
     def __post_init__(self) -> None:
         if self.max_duration < 1:
             raise ValueError(f"attack max_duration is {self.max_duration} steps, give at least 1")

@@ -51,6 +51,9 @@ def problems(system: System) -> list[str]:
     unknown = sorted(set(system.attack.lines) - set(grid.name_line))
     if unknown:
         found.append(f"attackable lines {_some(unknown)} do not exist; choose from the grid's name_line")
+    unknown = sorted(set(system.attack.subs) - set(grid.name_sub))
+    if unknown:
+        found.append(f"attackable substations {_some(unknown)} do not exist; choose from the grid's name_sub")
     repeated = [name for name, times in Counter(system.attack.lines).items() if times > 1]
     if repeated:
         found.append(f"attackable lines {_some(repeated)} are listed more than once")

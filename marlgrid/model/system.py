@@ -67,6 +67,11 @@ class System:
         return self.attention.alarm_line(self.grid)
 
     @cached_property
+    def attackable_subs(self) -> np.ndarray:
+        """(n_sub,) bool."""
+        return np.isin(np.array(self.grid.name_sub), self.attack.subs)
+
+    @cached_property
     def tables(self) -> Tables:
         """The same facts packed for compiled kernels."""
         return tables(self)

@@ -59,11 +59,27 @@ class Action(NamedTuple):
     """(n_env, n_zone) int32."""
 
 
+class SubstationAttack(NamedTuple):
+    """The part of an attack that concerns substations."""
+
+    duration: np.ndarray
+    """(n_env, n_sub) int32 steps for which elements of the substation are held on ``bus``; 0 leaves it alone."""
+    bus: np.ndarray
+    """(n_env, dim_topo) int32 busbar 1, 2, ... of each element of an attacked substation; 0 leaves it alone."""
+
+
 class Attack(NamedTuple):
     """What the opponent starts in this step."""
 
     duration: np.ndarray
     """(n_env, n_line) int32 steps for which the line is put out; 0 leaves it alone."""
+    subs: SubstationAttack | None = None
+    """None: no substation is attacked."""
+
+    def rows(self, rows: np.ndarray) -> Attack:
+        """The attacks of some environments."""
+        subs = None if self.subs is None else SubstationAttack(*(array[rows] for array in self.subs))
+        return Attack(self.duration[rows], subs)
 
 
 NO_COMMANDS = Commands(np.zeros(0, dtype=np.int8), np.zeros(0, dtype=np.int32), np.zeros(0))

@@ -16,6 +16,7 @@ from marlgrid.simulation.action import Action, Attack, Commands
 from marlgrid.simulation.judge import Reason, Seen, judge_actions, judge_zones, seen_by_judge
 from marlgrid.simulation.own_rules import forbidden, narrow, without
 from marlgrid.simulation.state import AttackState, Counters, State
+from marlgrid.simulation.substations import committed, price
 
 
 class Ruling(NamedTuple):
@@ -49,15 +50,27 @@ def enforce(system: System, state: State, action: Action, attack: Attack, schedu
         refused_by_own = forbidden(system, state, action, reason == Reason.ACCEPTED)
         _, line_impacted, sub_impacted = _judge(system, without(action, refused_by_own), seen)
         reason[refused_by_own] = Reason.OWN_RULE
-    attacked, refused = _judge_attack(
+    attacked, refused = _judged(system, state, attack)
+    return Ruling(reason, reason == Reason.ACCEPTED, refused, attacked, line_impacted, sub_impacted)
+
+
+def attack_refused(system: System, state: State, attack: Attack) -> np.ndarray:
+    """(n_env,) bool: would ``enforce`` refuse this attack?"""
+    return _judged(system, state, attack)[1]
+
+
+def _judged(system: System, state: State, attack: Attack) -> tuple[np.ndarray, np.ndarray]:
+    """Attacks in force on lines and whether the new one is refused, as in ``Ruling``."""
+    judged: tuple[np.ndarray, np.ndarray] = _judge_attack(
         system.tables,
         attack.duration,
+        price(system, state, attack),
         state.topology.topo_vect,
         state.attack.remaining,
         state.attack.cooldown,
-        state.attack.budget,
+        state.attack.budget - committed(system, state),
     )
-    return Ruling(reason, reason == Reason.ACCEPTED, refused, attacked, line_impacted, sub_impacted)
+    return judged
 
 
 def _judge(system: System, action: Action, seen: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -94,6 +107,8 @@ def attack_allowed(system: System, state: State, duration: np.ndarray | None = N
     allowed = np.empty(state.attack.remaining.shape, dtype=np.bool_)
     if duration is None:
         duration = np.full(state.n_env, system.attack.max_duration, dtype=np.int32)
+    if system.attack.subs:
+        duration = (duration + committed(system, state)).astype(np.int32)
     _attack_allowed(system.tables, duration, state.topology.topo_vect, state.attack, allowed)
     return allowed
 
@@ -109,6 +124,7 @@ def tick(system: System, state: State, ruling: Ruling) -> State:
     _tick(
         system.tables,
         ruling.attacked,
+        (state.attacked.sub, state.attacked.sub_started),
         ruling.line_impacted,
         ruling.sub_impacted,
         state.disc_lines,
@@ -140,15 +156,15 @@ def _free_lines(line, topo_vect, remaining, ready, allowed):  # pragma: no cover
 
 
 @kernel
-def _judge_attack(tables, duration, topo_vect, remaining, cooldown, budget):  # pragma: no cover
+def _judge_attack(tables, duration, sub_price, topo_vect, remaining, cooldown, budget):  # pragma: no cover
     """Attacks in force (remaining steps, this one included), and whether a new one was refused."""
     rules = tables.rules[0]
     attacked = remaining.copy()
     refused = np.zeros(len(cooldown), dtype=np.bool_)
     for e in range(duration.shape[0]):
-        cost = 0
-        fair = cooldown[e] == 0
-        asked = False
+        cost = sub_price[e]
+        fair = cooldown[e] == 0 and cost >= 0
+        asked = cost != 0
         for l in range(duration.shape[1]):
             cost += remaining[e, l]
             if duration[e, l] == 0:
@@ -170,14 +186,26 @@ def _judge_attack(tables, duration, topo_vect, remaining, cooldown, budget):  # 
 
 @kernel
 def _tick(  # pragma: no cover
-    tables, attacked, line_impacted, sub_impacted, tripped, rho, maintenance, maintenance_left, hazard, counters, attack
+    tables,
+    attacked,
+    sub_attack,
+    line_impacted,
+    sub_impacted,
+    tripped,
+    rho,
+    maintenance,
+    maintenance_left,
+    hazard,
+    counters,
+    attack,
 ):
     rules = tables.rules[0]
     cooldown_line, cooldown_sub, overflow, engaged = counters
     remaining, attack_cooldown, budget, starts = attack
+    sub_attacked, sub_started = sub_attack
     for e in range(len(budget)):
         cost = 0
-        started = False
+        started = sub_started[e]
         for l in range(attacked.shape[1]):
             started = started or attacked[e, l] > remaining[e, l]
             cost += attacked[e, l] > 0
@@ -194,7 +222,8 @@ def _tick(  # pragma: no cover
             overflow[e, l] = overflow[e, l] + 1 if rho[e, l] > 1.0 else 0
             engaged[e, l] = engaged[e, l] + 1 if rho[e, l] > rules.soft else 0
         for s in range(cooldown_sub.shape[1]):
-            cooldown_sub[e, s] = max(cooldown_sub[e, s] - 1, 0)
+            cost += sub_attacked[e, s] > 0
+            cooldown_sub[e, s] = max(max(cooldown_sub[e, s], sub_attacked[e, s]) - 1, 0)
             if sub_impacted[e, s]:
                 cooldown_sub[e, s] = max(cooldown_sub[e, s], rules.cooldown_sub)
         budget[e] += rules.attack_budget_per_step - cost

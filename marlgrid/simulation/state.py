@@ -150,6 +150,22 @@ class AlertState(NamedTuple):
     """bool: attacked since the last step without any attack on the grid."""
 
 
+class Attacked(NamedTuple):
+    """What was under attack in the step just taken: D in the first step of an attack of D, 1 in its last.
+
+    Writer: ``substations.hold``.
+    """
+
+    line: np.ndarray
+    """(n_env, n_line) int32 steps, the one just taken included."""
+    sub: np.ndarray
+    """(n_env, n_sub) int32 likewise."""
+    bus: np.ndarray
+    """(n_env, dim_topo) int32 busbar on which an attack on its substation holds the element, 0 where none does."""
+    sub_started: np.ndarray
+    """(n_env,) bool: an attack on a substation started."""
+
+
 class State(NamedTuple):
     """A batch of episodes. ``seed``, ``scenario``, ``t_start``, ``t_end``, ``thermal_limit`` are fixed at the start."""
 
@@ -173,6 +189,7 @@ class State(NamedTuple):
     attack: AttackState
     alarm: AlarmState
     alert: AlertState
+    attacked: Attacked
     flow: Flow
     """Writer: ``protections.solve``."""
     disc_lines: np.ndarray

@@ -7,11 +7,11 @@ import numpy as np
 from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections, TimeSeries
 from marlgrid.powerflow.base import PowerFlow, zero_flow
-from marlgrid.simulation import attention, commitment, dispatch, protections, rules, topology
+from marlgrid.simulation import attention, commitment, dispatch, protections, rules, substations, topology
 from marlgrid.simulation.action import Action, Attack, do_nothing
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import AttackState, Counters, Dispatch, Outcome, State, Topology, put, take
+from marlgrid.simulation.state import Attacked, AttackState, Counters, Dispatch, Outcome, State, Topology, put, take
 
 
 def step(
@@ -28,7 +28,7 @@ def step(
     part = take(state, rows)
     some = Action(action.commands, action.first[rows], action.last[rows])
     injections = series.at(part.scenario, part.t + 1)
-    after, some_ruling = advance(system, solver, part, injections, some, Attack(attack.duration[rows]))
+    after, some_ruling = advance(system, solver, part, injections, some, attack.rows(rows))
     for whole, new in zip(ruling, some_ruling, strict=True):
         whole[rows] = new
     return put(state, rows, after), ruling
@@ -40,6 +40,7 @@ def advance(
     """One step of a batch of running episodes under given injections."""
     before, ruling = state, rules.enforce(system, state, action, attack, injections.gen_p)
     state = state._replace(injections=injections, t=state.t + 1)
+    state = substations.hold(system, state, attack, ruling.attacked, ruling.attack_refused)
     state = topology.switch(system, state, action, ruling, injections)
     state = dispatch.schedule(system, state, action, ruling, injections)
     state, ruling = commitment.start_and_stop(system, before, state, action, ruling)
@@ -140,6 +141,12 @@ def _blank(
         ),
         alarm=attention.blank_alarms(system, n_env),
         alert=attention.blank_alerts(system, n_env),
+        attacked=Attacked(
+            line=zeros(grid.n_line, np.int32),
+            sub=zeros(grid.n_sub, np.int32),
+            bus=zeros(grid.dim_topo, np.int32),
+            sub_started=np.zeros(n_env, dtype=np.bool_),
+        ),
         flow=zero_flow(n_env, grid.n_line, grid.n_gen, grid.n_load, grid.n_storage, grid.n_shunt, grid.n_bus),
         disc_lines=np.full((n_env, grid.n_line), -1, dtype=np.int32),
         rho=zeros(grid.n_line),

@@ -11,6 +11,7 @@ from marlgrid.powerflow.buses import BusLayout
 from marlgrid.simulation.action import Action, Kind
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State, Topology
+from marlgrid.simulation.substations import impose
 
 BY_BUSBAR = 2
 """Wish for a line that a new busbar brings back: its other end then returns to its last busbar, whatever is changed."""
@@ -37,6 +38,8 @@ def switch(system: System, state: State, action: Action, ruling: Ruling, injecti
         topo_vect,
         outcome,
     )
+    if system.attack.subs:
+        impose(state, topo_vect)
     return state._replace(topology=state.topology._replace(topo_vect=topo_vect), outcome=outcome)
 
 

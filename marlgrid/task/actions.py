@@ -7,7 +7,6 @@ Every kind of space here can be used in its place, and so can an object of the u
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -156,41 +155,6 @@ class MultiDiscreteActions:
         return in_words(self.system, self.commands(zone, element))
 
 
-class AttackActions:
-    """The opponent's numbers: 0 attacks nothing, k the k-th attackable line, for the longest duration."""
-
-    def __init__(self, system: System) -> None:
-        self.system = system
-        self.space: spaces.Discrete = spaces.Discrete(1 + len(self.lines))
-
-    @cached_property
-    def lines(self) -> np.ndarray:
-        """Numbers of the attackable lines."""
-        return np.flatnonzero(self.system.attackable)
-
-    def duration(self, choices: Sequence[Any]) -> np.ndarray:
-        """(n_env, n_line) int32 of the attacks asked for."""
-        duration = np.zeros((len(choices), self.system.grid.n_line), dtype=np.int32)
-        for env, element in enumerate(choices):
-            number = _whole_number(element)
-            if number is None or not 0 <= number <= len(self.lines):
-                raise ValueError(
-                    f"opponent_0 was given action {element!r}: give a whole number from 0 (none) to {len(self.lines)}"
-                )
-            if number:
-                duration[env, self.lines[number - 1]] = self.system.attack.max_duration
-        return duration
-
-    def mask(self, allowed: np.ndarray) -> np.ndarray:
-        """(n_env, n_action) int8 out of the lines (n_env, n_line) that may be attacked now."""
-        return _attack_mask(allowed, self.lines)
-
-    def describe(self, element: Any) -> str:
-        """The attack in words."""
-        (line,) = np.nonzero(self.duration([element])[0])
-        return f"attack line {self.system.grid.name_line[line[0]]}" if len(line) else "attack nothing"
-
-
 # ---------------------------------------------------------------------------------------------------- shared
 def joint_of(system: System, actions: ZoneActions, choices: Choices) -> Action:
     """The joint action of a batch, element by element. Raises ValueError for commands on what does not exist."""
@@ -239,15 +203,6 @@ def _id_matrix(choices: Choices) -> np.ndarray | None:
     except ValueError:
         return None
     return ids.astype(np.int64, copy=False) if ids.ndim == 2 and ids.dtype.kind in "iu" else None
-
-
-@njit(cache=True)
-def _attack_mask(allowed, lines):  # pragma: no cover
-    mask = np.ones((allowed.shape[0], 1 + len(lines)), np.int8)
-    for e in range(allowed.shape[0]):
-        for k in range(len(lines)):
-            mask[e, 1 + k] = allowed[e, lines[k]]
-    return mask
 
 
 @njit(cache=True)

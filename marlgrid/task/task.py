@@ -20,11 +20,12 @@ from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
 from marlgrid.simulation import step as simulation
 from marlgrid.simulation.action import Action, Attack, Commands, no_attack
-from marlgrid.simulation.rules import Ruling, attack_allowed
+from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
 from marlgrid.task.accounts import Totals, account, glance, infos, zero_totals
 from marlgrid.task.action_view import ActionView
-from marlgrid.task.actions import AttackActions, Mask, ZoneActions
+from marlgrid.task.actions import Mask, ZoneActions
+from marlgrid.task.attack_actions import AttackActions, attack_actions
 from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
 from marlgrid.task.opponents import Opponent
@@ -105,7 +106,7 @@ class Task:
     @cached_property
     def attack_actions(self) -> AttackActions:
         """What the opponent agent may answer."""
-        return AttackActions(self.system)
+        return attack_actions(self.system)
 
     def observation_space(self, agent: str) -> spaces.Box:
         self._known(agent)
@@ -196,7 +197,7 @@ class Task:
     # ------------------------------------------------------------------ parts of a step
     def _attack(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Attack, Any]:
         if self.opponent_agent:
-            return Attack(self.attack_actions.duration(choices[OPPONENT])), ()
+            return self.attack_actions.attack(choices[OPPONENT]), ()
         if self.opponent is None:
             return no_attack(episode.state.n_env, self.system.grid.n_line), ()
         return self.opponent.attack(self.system, episode.state, episode.opponent)
@@ -233,7 +234,7 @@ class Task:
         """Agent -> what the rules accept on this state, for the agents whose space has a mask."""
         masks = dict(zip(self.zones, self.actions.masks(state), strict=True))
         if self.opponent_agent:
-            masks[OPPONENT] = self.attack_actions.mask(attack_allowed(self.system, state))
+            masks[OPPONENT] = self.attack_actions.mask(state)
         return {agent: mask for agent, mask in masks.items() if mask is not None}
 
     # ------------------------------------------------------------------ starts and checks

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from marlgrid.simulation.action import Kind, no_attack
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import enforce
-from marlgrid.task.actions import AttackActions, DiscreteActions, MultiDiscreteActions
+from marlgrid.task.actions import DiscreteActions, MultiDiscreteActions
 from marlgrid.task.commands import make_action
 from marlgrid.task.continuous import BoxActions, DictActions
 from marlgrid.task.menu import Menu
@@ -213,16 +213,3 @@ def test_a_dict_joins_a_switch_and_set_points():
         actions.commands(0, {"switch": 0, "redispatch": [2.0]})
     with pytest.raises(ValueError, match="zone_0 was given action 99999"):
         actions.commands(0, {"switch": 99999, "redispatch": [0.0]})
-
-
-# ---------------------------------------------------------------------------------------------------- opponent
-def test_attacks():
-    actions = AttackActions(SYSTEM)
-    assert actions.space == spaces.Discrete(4)
-    assert actions.duration([0, 3]).tolist() == [[0, 0, 0, 0], [0, 0, 4, 0]]
-    assert actions.describe(0) == "attack nothing"
-    assert actions.describe(2) == "attack line line_1"
-    assert actions.mask(np.array([[True, False, True, False]])).tolist() == [[1, 1, 0, 1]]
-    for element in (4, -1, 1.0, "1"):
-        with pytest.raises(ValueError, match="opponent_0 was given action"):
-            actions.duration([element])

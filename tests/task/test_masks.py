@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marlgrid.simulation.action import Action, Attack, no_attack
+from marlgrid.simulation.action import Action, no_attack
 from marlgrid.simulation.rules import enforce
 from marlgrid.simulation.state import take
 from marlgrid.task.actions import DiscreteActions, MultiDiscreteActions
@@ -15,7 +15,7 @@ from tests.task.tasks import case_task, masked_draw, rest, small_task
 
 def forked(state, n: int):
     """One row per candidate of what ``enforce`` reads."""
-    read = ("t", "topology", "counters", "dispatch", "attack")
+    read = ("t", "topology", "counters", "dispatch", "attack", "attacked")
     return state._replace(**{name: take(getattr(state, name), np.zeros(n, dtype=int)) for name in read})
 
 
@@ -35,7 +35,7 @@ def accepted_alone(task, table, state) -> np.ndarray:
 def attacks_accepted(task, state) -> np.ndarray:
     """(n_action,) bool: the verdict of ``enforce`` on each action of the opponent."""
     n = task.action_space("opponent_0").n
-    attack = Attack(task.attack_actions.duration(np.arange(n)))
+    attack = task.attack_actions.attack(np.arange(n))
     nothing = np.zeros((n, task.system.n_zone), dtype=np.int32)
     return ~enforce(
         task.system, forked(state, n), Action(task.actions.table.commands, nothing, nothing), attack

@@ -74,7 +74,7 @@ def test_what_is_no_tape(tmp_path):
     for entry in [(1, "line_0"), (-1, "line_0", 2), (1, "line_0", 0), (1.5, "line_0", 2), {"when": 3}, "attack"]:
         with pytest.raises(ValueError, match="is no attack"):
             tape([entry])
-    with pytest.raises(ValueError, match=r"unknown elements \['line_8'\]"):
+    with pytest.raises(ValueError, match=r"unknown lines \['line_8'\]"):
         played(SYSTEM, ScheduleOpponent([(1, "line_8", 2)]), 1, 1)
 
 

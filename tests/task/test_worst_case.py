@@ -73,7 +73,7 @@ def test_it_is_worse_than_no_attack_and_does_not_see_the_future(case):
     assert np.array_equal(one, other)
     calm, _ = simulate(task.system, task.solver, task.series, state, do_nothing(5, task.system.n_zone))
     rows = np.flatnonzero(one.any(axis=1))
-    harm = task.opponent.harm(task.system, state, rows, one[rows].argmax(axis=1), one[rows].max(axis=1))
+    harm = task.opponent.harm(task.system, state, rows, Attack(one[rows]))
     assert (harm >= calm.rho.max(axis=1)[rows] - 1e-9).all()
 
 

@@ -29,10 +29,14 @@ def changed_attack(rules: AttackRules, changes: AttackRules | Mapping[str, Any] 
         unknown = sorted(set(changes) - set(known))
         if unknown:
             raise ValueError(f"unknown attack rule(s) {unknown}; choose from {known}")
-        rules = replace(rules, **{**changes, "lines": tuple(changes.get("lines", rules.lines))})
+        named = {key: tuple(changes.get(key, getattr(rules, key))) for key in ("lines", "subs")}
+        rules = replace(rules, **{**changes, **named})
     missing = sorted(set(rules.lines) - set(grid.name_line))
     if missing:
         raise ValueError(f"unknown attackable line(s) {missing}; the grid has {list(grid.name_line)}")
+    missing = sorted(set(rules.subs) - set(grid.name_sub))
+    if missing:
+        raise ValueError(f"unknown attackable substation(s) {missing}; the grid has {list(grid.name_sub)}")
     return rules
 
 

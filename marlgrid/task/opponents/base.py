@@ -51,7 +51,7 @@ class NoOpponent:
 
 def idle(state: State) -> np.ndarray:
     """(n_env,) bool: no attack is in force."""
-    return np.asarray(~state.attack.remaining.any(axis=1))
+    return np.asarray(~(state.attack.remaining.any(axis=1) | (state.attacked.sub > 1).any(axis=1)))
 
 
 def drawn_line(weight: np.ndarray, draw: np.ndarray) -> np.ndarray:

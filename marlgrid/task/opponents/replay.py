@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 
 from marlgrid.model.system import System
-from marlgrid.simulation.action import Attack, no_attack
-from marlgrid.simulation.rules import attack_allowed
-from marlgrid.simulation.state import State
+from marlgrid.simulation.action import Attack, SubstationAttack
+from marlgrid.simulation.rules import attack_refused
+from marlgrid.simulation.state import State, take
 from marlgrid.task.opponents.tape import PlannedAttack, Tape, check, load, tape
 
 
 @dataclass(frozen=True)
 class ScheduleOpponent:
-    """Attacks at given steps, given lines for given durations, the same in every episode unless a scenario is named.
+    """Attacks given lines and substations at given steps for given durations, in every episode or in one scenario.
 
     Each attack is asked for in its step alone. Where the rules allow only some of those of a step, these are asked for;
     where they allow none, all are, so that the refusal shows in the opponent's infos.
     """
 
     attacks: Any = ()
-    """``PlannedAttack``, or tuples or mappings of its fields: (step, line's name, duration in steps)."""
+    """``PlannedAttack``, or tuples or mappings of its fields: (step, name, duration in steps, scenario, set_bus)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "attacks", self._read(self.attacks))
@@ -45,11 +45,11 @@ class ScheduleOpponent:
         return ()
 
     def attack(self, system: System, state: State, memory: tuple[()]) -> tuple[Attack, tuple[()]]:
-        asked = no_attack(state.n_env, system.grid.n_line)
+        asked = blank(system, state.n_env)
         for env, step in enumerate((state.t - state.t_start).tolist()):
             due = [a for a in self._due.get(step, ()) if a.scenario is None or a.scenario == state.scenario[env]]
             if due:
-                asked.duration[env] = _asked(system, state, env, due)
+                _ask(system, state, env, due, asked)
         return asked, memory
 
 
@@ -64,16 +64,32 @@ class ReplayOpponent(ScheduleOpponent):
         return load(attacks) if isinstance(attacks, str | Path) else tape(attacks)
 
 
-def _asked(system: System, state: State, env: int, due: list[PlannedAttack]) -> np.ndarray:
-    """(n_line,) durations to ask for in one environment."""
-    lines = [system.grid.name_line.index(attack.element) for attack in due]
-    row = state.attack
-    fair = np.zeros(system.grid.n_line, dtype=np.int32)
-    wanted = np.zeros(system.grid.n_line, dtype=np.int32)
-    for line, attack in zip(lines, due, strict=True):
-        wanted[line] = attack.duration
-        needed = np.zeros(len(row.cooldown), dtype=np.int32)
-        needed[env] = fair.sum() + attack.duration
-        if attack.duration <= system.attack.max_duration and attack_allowed(system, state, needed)[env, line]:
-            fair[line] = attack.duration
-    return fair if fair.any() else wanted
+def _ask(system: System, state: State, env: int, due: list[PlannedAttack], asked: Attack) -> None:
+    """Writes what to ask for in one environment into ``asked``."""
+    lone = take(state, np.array([env]))
+    fair: list[PlannedAttack] = []
+    for attack in due:
+        attempt = blank(system, 1)
+        for part in [*fair, attack]:
+            _add(system, attempt, 0, part)
+        if not attack_refused(system, lone, attempt)[0]:
+            fair.append(attack)
+    for part in fair or due:
+        _add(system, asked, env, part)
+
+
+def _add(system: System, attack: Attack, env: int, planned: PlannedAttack) -> None:
+    grid = system.grid
+    if not planned.set_bus:
+        attack.duration[env, grid.name_line.index(planned.element)] = planned.duration
+    elif attack.subs is not None:
+        sub = grid.name_sub.index(planned.element)
+        attack.subs.duration[env, sub] = planned.duration
+        attack.subs.bus[env, grid.sub_start[sub] : grid.sub_start[sub + 1]] = planned.set_bus
+
+
+def blank(system: System, n_env: int) -> Attack:
+    """No attack, with room for some on substations."""
+    grid = system.grid
+    subs = SubstationAttack(np.zeros((n_env, grid.n_sub), np.int32), np.zeros((n_env, grid.dim_topo), np.int32))
+    return Attack(np.zeros((n_env, grid.n_line), np.int32), subs)

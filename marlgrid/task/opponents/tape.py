@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from marlgrid.model.system import System
+from marlgrid.simulation.state import Attacked, State
 
 
 class PlannedAttack(NamedTuple):
@@ -18,11 +20,13 @@ class PlannedAttack(NamedTuple):
     step: int
     """Step of the episode in which it starts; the first is 0."""
     element: str
-    """Name of a line."""
+    """Name of a line, or of a substation."""
     duration: int
     """Steps."""
     scenario: int | None = None
     """The scenario it belongs to; None: every one."""
+    set_bus: tuple[int, ...] = ()
+    """Busbar of each element of the substation in the order of ``topo_vect``, 0 leaves one alone; empty for a line."""
 
 
 Tape = tuple[PlannedAttack, ...]
@@ -34,11 +38,12 @@ def tape(entries: Iterable[PlannedAttack | Mapping[str, Any] | tuple]) -> Tape:
     for entry in entries:
         try:
             attack = PlannedAttack(**entry) if isinstance(entry, Mapping) else PlannedAttack(*entry)
-            attack = attack._replace(step=_whole(attack.step, 0), duration=_whole(attack.duration, 1))
+            busbars = tuple(_whole(busbar, 0) for busbar in attack.set_bus)
+            attack = attack._replace(step=_whole(attack.step, 0), duration=_whole(attack.duration, 1), set_bus=busbars)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{entry!r} is no attack ({error}): give step (0 or more), element (its name), duration (at least 1 "
-                f"step), and scenario if it belongs to one"
+                f"step), scenario if it belongs to one, and set_bus (busbars) on a substation"
             ) from None
         attacks.append(attack)
     return tuple(attacks)
@@ -46,9 +51,44 @@ def tape(entries: Iterable[PlannedAttack | Mapping[str, Any] | tuple]) -> Tape:
 
 def check(system: System, attacks: Tape) -> None:
     """Raises ValueError for elements that the grid does not have."""
-    unknown = sorted({attack.element for attack in attacks} - set(system.grid.name_line))
+    grid = system.grid
+    unknown = {attack.element for attack in attacks if not attack.set_bus} - set(grid.name_line)
     if unknown:
-        raise ValueError(f"attacks on unknown elements {unknown}; the lines are {list(system.grid.name_line)}")
+        raise ValueError(f"attacks on unknown lines {sorted(unknown)}; the grid has {list(grid.name_line)}")
+    for attack in attacks:
+        if attack.set_bus and attack.element not in grid.name_sub:
+            raise ValueError(f"attack on unknown substation {attack.element!r}; the grid has {list(grid.name_sub)}")
+        if attack.set_bus and len(attack.set_bus) != grid.sub_info[grid.name_sub.index(attack.element)]:
+            raise ValueError(f"{attack} must have {grid.sub_info[grid.name_sub.index(attack.element)]} busbars")
+
+
+def record(system: System, states: Sequence[State]) -> Tape:
+    """The attacks of episodes, out of their states in order (every step, the reset's first), of a batch or of one.
+
+    Raises ValueError for two episodes of one scenario: on the tape they could not be told apart.
+    """
+    first = states[0]
+    if len(set(first.scenario.tolist())) < first.n_env:
+        raise ValueError(f"scenarios {first.scenario.tolist()} repeat: record one episode of each")
+    found: list[PlannedAttack] = []
+    for before, after in pairwise(states):
+        for env in np.flatnonzero(after.t == before.t + 1).tolist():
+            clock = int(before.t[env] - before.t_start[env])
+            scenario = int(before.scenario[env])
+            found += _begun(system, before.attacked, after.attacked, env, clock, scenario)
+    return tuple(found)
+
+
+def _begun(
+    system: System, before: Attacked, after: Attacked, env: int, clock: int, scenario: int
+) -> Iterator[PlannedAttack]:
+    """The attacks of one environment that were not in force in the step before, or ended with it."""
+    grid, line, sub = system.grid, after.line[env], after.sub[env]
+    for l in np.flatnonzero(line > np.maximum(before.line[env] - 1, 0)).tolist():
+        yield PlannedAttack(clock, grid.name_line[l], int(line[l]), scenario)
+    for s in np.flatnonzero(sub > np.maximum(before.sub[env] - 1, 0)).tolist():
+        bus = after.bus[env, grid.sub_start[s] : grid.sub_start[s + 1]]
+        yield PlannedAttack(clock, grid.name_sub[s], int(sub[s]), scenario, tuple(bus.tolist()))
 
 
 # ---------------------------------------------------------------------- files
@@ -64,6 +104,7 @@ def save(attacks: Tape, path: str | Path) -> None:
             "element": np.array([a.element for a in attacks], dtype=np.str_),
             "duration": np.array([a.duration for a in attacks], dtype=np.int64),
             "scenario": np.array([-1 if a.scenario is None else a.scenario for a in attacks], dtype=np.int64),
+            "set_bus": np.array([" ".join(map(str, a.set_bus)) for a in attacks], dtype=np.str_),
         }
         np.savez_compressed(path, **columns)  # type: ignore[arg-type]
     else:
@@ -82,7 +123,7 @@ def load(path: str | Path) -> Tape:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as columns:
                 rows = zip(*(columns[name].tolist() for name in PlannedAttack._fields), strict=True)
-                return tape(row[:3] + ((None if row[3] < 0 else row[3]),) for row in rows)
+                return tape((*row[:3], None if row[3] < 0 else row[3], tuple(map(int, row[4].split()))) for row in rows)
         return tape(json.loads(path.read_text())["attacks"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no tape of attacks ({error}): give a file written by tape.save") from error

@@ -10,9 +10,9 @@ from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
 from marlgrid.simulation.action import Attack, do_nothing, no_attack
-from marlgrid.simulation.rules import attack_allowed
 from marlgrid.simulation.state import State, put, take
 from marlgrid.simulation.step import advance
+from marlgrid.task.attack_actions import attack_actions
 
 LOST = 1e6
 """A harm above that of any loading."""
@@ -23,10 +23,10 @@ class WorstCaseOpponent:
     """At each opportunity starts the attack with the worst outcome: a lost grid first (the sooner the worse), then the
     highest loading reached.
 
-    Every line that may be attacked is tried, all in one batch of full steps (rules, dispatch, power flow, cascade)
-    in which the zones do nothing, on the forecast that the zones see: exact for what one step would bring if
-    the forecast came true, and a guess beyond. Of equals, the first line in the grid's order. Made by name, or
-    bound to a task; without either it raises RuntimeError.
+    Every line that may be attacked is tried, and every busbar configuration of the substations that may be, all in one
+    batch of full steps (rules, dispatch, power flow, cascade) in which the zones do nothing, on the forecast that the
+    zones see: exact for what one step would bring if the forecast came true, and a guess beyond. Of equals, the first
+    in the order of the opponent agent's actions is taken. The task that uses it binds it to its series and power flow.
     """
 
     horizon: int = 1
@@ -48,29 +48,27 @@ class WorstCaseOpponent:
         return ()
 
     def attack(self, system: System, state: State, memory: tuple[()]) -> tuple[Attack, tuple[()]]:
-        chosen = no_attack(state.n_env, system.grid.n_line)
+        actions = attack_actions(system)
         duration = np.full(state.n_env, self.duration or system.attack.max_duration, dtype=np.int32)
-        allowed = attack_allowed(system, state, duration) & state.running[:, None]
-        rows, lines = np.nonzero(allowed)
-        if len(rows):
-            harm = self.harm(system, state, rows, lines, duration[rows])
-            order = np.lexsort((lines, -harm, rows))  # worst first within each environment
-            first = order[np.unique(rows[order], return_index=True)[1]]
-            chosen.duration[rows[first], lines[first]] = duration[rows[first]]
-        return chosen, memory
+        allowed = (actions.mask(state, duration)[:, 1:] > 0) & state.running[:, None]
+        rows, options = np.nonzero(allowed)
+        if len(rows) == 0:
+            return no_attack(state.n_env, system.grid.n_line), memory
+        harm = self.harm(system, state, rows, actions.attack(options + 1, duration[rows]))
+        order = np.lexsort((options, -harm, rows))  # worst first within each environment
+        first = order[np.unique(rows[order], return_index=True)[1]]
+        chosen = np.zeros(state.n_env, dtype=np.int64)
+        chosen[rows[first]] = options[first] + 1
+        return actions.attack(chosen, duration), memory
 
-    def harm(
-        self, system: System, state: State, rows: np.ndarray, lines: np.ndarray, duration: np.ndarray
-    ) -> np.ndarray:
-        """(n,) how bad an attack of ``duration[i]`` steps on line ``lines[i]`` in environment ``rows[i]`` would be.
+    def harm(self, system: System, state: State, rows: np.ndarray, attack: Attack) -> np.ndarray:
+        """(n,) how bad the i-th of ``attack`` would be, started in environment ``rows[i]``.
 
         The highest loading of any line in the steps played ahead; above that of any survivor where the grid is lost.
         """
         if self.series is None or self.solver is None:
             raise RuntimeError("the worst-case attacker needs a task's series and power flow: call bind first")
         played = take(state, rows)
-        attack = no_attack(len(rows), system.grid.n_line)
-        attack.duration[np.arange(len(rows)), lines] = duration
         harm = np.zeros(len(rows))
         lost_at = np.full(len(rows), self.horizon + 1)
         for ahead in range(1, self.horizon + 1):
@@ -81,7 +79,7 @@ class WorstCaseOpponent:
             known = min(ahead, self.series.n_horizon)
             expected = self.series.forecast(now.scenario, now.t, known) if known else now.injections
             nothing = do_nothing(len(alive), system.n_zone)
-            part, _ = advance(system, self.solver, part, expected, nothing, Attack(attack.duration[alive]))
+            part, _ = advance(system, self.solver, part, expected, nothing, attack.rows(alive))
             attack = no_attack(len(rows), system.grid.n_line)
             played = put(played, alive, part)
             lost_at[alive[part.lost]] = ahead

@@ -1,0 +1,111 @@
+"""Single attacks by number: the opponent agent's action space, and what an attacker that looks ahead tries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numba import njit
+
+from marlgrid.model.system import System
+from marlgrid.simulation.action import Attack, SubstationAttack
+from marlgrid.simulation.rules import attack_allowed
+from marlgrid.simulation.state import State
+from marlgrid.simulation.substations import substation_attack_allowed
+from marlgrid.task.busbars import configurations
+
+MAX_CONFIGURATIONS = 64
+"""Busbar configurations tried on one substation, chosen as ``busbars.configurations`` says."""
+
+
+class AttackActions:
+    """0 attacks nothing; then come the attackable lines, then each busbar configuration of each attackable substation.
+
+    An attack is for the longest duration unless another is given.
+    """
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.space: spaces.Discrete = spaces.Discrete(1 + len(self.lines) + len(self.splits[0]))
+
+    @cached_property
+    def lines(self) -> np.ndarray:
+        """Numbers of the attackable lines."""
+        return np.flatnonzero(self.system.attackable)
+
+    @cached_property
+    def splits(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) number of the substation and (n, dim_topo) busbars, 0 elsewhere, of each attack on a substation."""
+        grid = self.system.grid
+        sub, bus = [], []
+        for number in np.flatnonzero(self.system.attackable_subs).tolist():
+            for busbars in configurations(grid, number, MAX_CONFIGURATIONS):
+                everywhere = np.zeros(grid.dim_topo, dtype=np.int32)
+                everywhere[grid.sub_start[number] : grid.sub_start[number + 1]] = busbars
+                sub.append(number)
+                bus.append(everywhere)
+        return np.array(sub, dtype=np.int64), np.array(bus, dtype=np.int32).reshape(-1, grid.dim_topo)
+
+    def attack(self, choices: Sequence[Any] | np.ndarray, duration: np.ndarray | None = None) -> Attack:
+        """The attacks with these numbers, one per environment; ``duration`` (n_env,) in steps, None for the longest."""
+        grid, n_env = self.system.grid, len(choices)
+        lines = np.zeros((n_env, grid.n_line), dtype=np.int32)
+        subs = None
+        if len(self.splits[0]):
+            subs = SubstationAttack(np.zeros((n_env, grid.n_sub), np.int32), np.zeros((n_env, grid.dim_topo), np.int32))
+        for env, element in enumerate(choices):
+            number = self._number(element)
+            steps = self.system.attack.max_duration if duration is None else duration[env]
+            if 0 < number <= len(self.lines):
+                lines[env, self.lines[number - 1]] = steps
+            elif number and subs is not None:
+                sub, bus = (column[number - 1 - len(self.lines)] for column in self.splits)
+                subs.duration[env, sub] = steps
+                subs.bus[env] = bus
+        return Attack(lines, subs)
+
+    def mask(self, state: State, duration: np.ndarray | None = None) -> np.ndarray:
+        """(n_env, n_action) int8: what the rules would allow now, for ``duration`` (n_env,) steps or the longest."""
+        mask: np.ndarray = _attack_mask(attack_allowed(self.system, state, duration), self.lines)
+        if len(self.splits[0]):
+            allowed = substation_attack_allowed(self.system, state, duration)
+            mask = np.concatenate([mask, allowed[:, self.splits[0]].astype(np.int8)], axis=1)
+        return mask
+
+    def describe(self, element: Any) -> str:
+        """The attack in words."""
+        number, grid = self._number(element), self.system.grid
+        if number == 0:
+            return "attack nothing"
+        if number <= len(self.lines):
+            return f"attack line {grid.name_line[self.lines[number - 1]]}"
+        sub = int(self.splits[0][number - 1 - len(self.lines)])
+        busbars = self.splits[1][number - 1 - len(self.lines)][grid.sub_start[sub] : grid.sub_start[sub + 1]].tolist()
+        return f"attack substation {grid.name_sub[sub]}: busbars {busbars}"
+
+    def _number(self, element: Any) -> int:
+        whole = isinstance(element, (int, np.integer, np.bool_)) or (
+            isinstance(element, np.ndarray) and element.ndim == 0 and element.dtype.kind in "iu"
+        )
+        n = int(self.space.n)
+        if not whole or not 0 <= element < n:
+            raise ValueError(f"opponent_0 was given action {element!r}: give a whole number from 0 (none) to {n - 1}")
+        return int(element)
+
+
+@lru_cache(maxsize=16)
+def attack_actions(system: System) -> AttackActions:
+    """The attacks of a system by number: the same object at each call."""
+    return AttackActions(system)
+
+
+@njit(cache=True)
+def _attack_mask(allowed, lines):  # pragma: no cover
+    mask = np.ones((allowed.shape[0], 1 + len(lines)), np.int8)
+    for e in range(allowed.shape[0]):
+        for k in range(len(lines)):
+            mask[e, 1 + k] = allowed[e, lines[k]]
+    return mask
