@@ -20,9 +20,11 @@ from marlgrid.simulation.state import State
 from marlgrid.task.accounts import zero_totals
 from marlgrid.task.action_view import ActionView
 from marlgrid.task.actions import Mask
-from marlgrid.task.noise import NoiseSpec, noise_from
+from marlgrid.task.noise import Noise, NoiseSpec, noise_from
 from marlgrid.task.observation import Observation
+from marlgrid.task.sight import Sight
 from marlgrid.task.task import Episode, Outputs, Task
+from marlgrid.task.zone_view import ZoneObservation
 
 RENDER_MODES = ("rgb_array", "ansi", "human")
 
@@ -145,11 +147,21 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         """
         return self.task.describe_action(action, agent)
 
-    def observe_grid(self, noise: NoiseSpec = None) -> Observation:
+    def observe_grid(self, noise: NoiseSpec | Noise = None) -> Observation:
         """The whole grid in the field's terms, with ``simulate``; exact, or with ``noise`` (``"grid2op"``, ...)."""
         state = self._started("observe_grid").state
         errors = noise_from(noise, self.task.system)
         return Observation(self.task, state, play=partial(ForecastEnv, mask=self.mask), noise=errors)
+
+    def observe_zone(self, agent: str) -> ZoneObservation:
+        """What the zone sees, in the field's terms and with numbers of its own, with ``simulate``.
+
+        It reaches as far as the agents' vectors do and has their noise; with an observation of the user's own that does
+        not say (by ``sight`` and ``noise``), it is the zone's own substations, exactly.
+        """
+        seen = self.task.observation
+        whole = self.observe_grid(getattr(seen, "noise", None))
+        return ZoneObservation(whole, agent, getattr(seen, "sight", Sight()))
 
     def snapshot(self) -> Episode:
         """The episode as a value: keep it, ``restore`` it, in this environment or in another of the same task."""

@@ -25,14 +25,16 @@ class Named:
     """Read-only attributes; what is not among the values is derived from them where it can be."""
 
     system: System
+    names: tuple[str, ...] = tuple(ATTRIBUTES)
+    """The attributes there are: not everything is told to everybody."""
 
-    def __init__(self, system: System, values: Mapping[str, Any]) -> None:
-        self.system = system
+    def __init__(self, system: System, values: Mapping[str, Any], names: tuple[str, ...] = tuple(ATTRIBUTES)) -> None:
+        self.system, self.names = system, names
         self._values = dict(values)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ATTRIBUTES:
-            close = difflib.get_close_matches(name, ATTRIBUTES, n=3)
+        if name not in self.names:
+            close = difflib.get_close_matches(name, self.names, n=3)
             hint = f"; did you mean {' or '.join(close)}?" if close else "; dir() lists the attributes"
             raise AttributeError(f"an observation has no attribute {name!r}{hint}")
         value = self._value(name)
@@ -51,7 +53,7 @@ class Named:
         return derived(self)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *ATTRIBUTES})
+        return sorted({*super().__dir__(), *self.names})
 
     @property
     def grid(self) -> Grid:
@@ -59,7 +61,7 @@ class Named:
 
     def to_dict(self) -> dict[str, Any]:
         """Every attribute by name."""
-        return {name: getattr(self, name) for name in ATTRIBUTES}
+        return {name: getattr(self, name) for name in self.names}
 
 
 class Record(Named):
@@ -114,14 +116,18 @@ class Record(Named):
         return self
 
     # ------------------------------------------------------------------ vector and JSON
+    @property
+    def _in_vector(self) -> list[str]:
+        return [name for name in VECTOR if name in self.names]
+
     def to_vect(self) -> np.ndarray:
         """(size,) float32: the attributes of the vector end to end, in the order of ``attributes.VECTOR``."""
-        return np.concatenate([np.atleast_1d(getattr(self, name)).astype(np.float32) for name in VECTOR])
+        return np.concatenate([np.atleast_1d(getattr(self, name)).astype(np.float32) for name in self._in_vector])
 
     def from_vect(self, vect: np.ndarray) -> Record:
         """The observation of the same system that ``to_vect`` made ``vect`` of. Raises ValueError for any other."""
         vect = np.asarray(vect)
-        shapes = {name: shape(self.system, name) for name in VECTOR}
+        shapes = {name: shape(self.system, name) for name in self._in_vector}
         size = sum(int(np.prod(s)) for s in shapes.values())
         if vect.shape != (size,):
             raise ValueError(
@@ -134,47 +140,51 @@ class Record(Named):
             stop = start + int(np.prod(wanted))
             values[name] = _typed(name, vect[start:stop].reshape(wanted))
             start = stop
-        return Record(self.system, values)
+        return Record(self.system, values, self.names)
 
     def to_json(self) -> dict[str, list]:
         """Attribute -> list of its values, ready for ``json.dumps``; nothing is rounded."""
-        return {name: np.atleast_1d(getattr(self, name)).tolist() for name in VECTOR}
+        return {name: np.atleast_1d(getattr(self, name)).tolist() for name in self._in_vector}
 
     def from_json(self, values: Mapping[str, Any]) -> Record:
         """The observation of the same system that ``to_json`` made ``values`` of. Raises ValueError for any other."""
-        missing, unknown = sorted(set(VECTOR) - set(values)), sorted(set(values) - set(VECTOR))
+        missing, unknown = sorted(set(self._in_vector) - set(values)), sorted(set(values) - set(self._in_vector))
         if missing or unknown:
             raise ValueError(f"this is not what to_json gives: missing {missing}, unknown {unknown}")
         found = {}
-        for name in VECTOR:
+        for name in self._in_vector:
             array, wanted = np.asarray(values[name]), shape(self.system, name)
             if array.size != int(np.prod(wanted)):
                 raise ValueError(f"{name}: {array.size} values were given, this grid has {int(np.prod(wanted))}")
             found[name] = _typed(name, array.reshape(wanted))
-        return Record(self.system, found)
+        return Record(self.system, found, self.names)
 
     # ------------------------------------------------------------------ comparison
     def __sub__(self, other: Record) -> Named:
         """This minus the other, attribute by attribute; of truth values, whether they differ."""
         self._comparable(other)
-        return Named(self.system, {name: _difference(getattr(self, name), getattr(other, name)) for name in ATTRIBUTES})
+        found = {name: _difference(getattr(self, name), getattr(other, name)) for name in self.names}
+        return Named(self.system, found, self.names)
 
     def where_different(self, other: Record, tolerance: float = TOLERANCE) -> tuple[Named, list[str]]:
         """``self - other``, and the names of the attributes that differ by more than ``tolerance``."""
         difference = self - other
-        return difference, [name for name in VECTOR if np.any(np.abs(getattr(difference, name)) > tolerance)]
+        return difference, [name for name in self._in_vector if np.any(np.abs(getattr(difference, name)) > tolerance)]
 
     def __eq__(self, other: object) -> bool:
         """Same grid and, within ``TOLERANCE``, same values."""
         if not isinstance(other, Record):
             return NotImplemented
-        return _same_grid(self.grid, other.grid) and not self.where_different(other)[1]
+        return self._alike(other) and not self.where_different(other)[1]
 
     def _comparable(self, other: Record) -> None:
         if not isinstance(other, Record):
             raise TypeError(f"an observation is compared with an observation, not with {type(other).__name__}")
-        if not _same_grid(self.grid, other.grid):
-            raise ValueError(f"observations of different grids: {self.grid.name!r} and {other.grid.name!r}")
+        if not self._alike(other):
+            raise ValueError(f"observations of different grids or zones: {self.grid.name!r} and {other.grid.name!r}")
+
+    def _alike(self, other: Record) -> bool:
+        return self.names == other.names and _same_grid(self.grid, other.grid)
 
     # ------------------------------------------------------------------ graphs
     def connectivity_matrix(self, as_csr_matrix: bool = False) -> Any:

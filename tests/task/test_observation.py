@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import marlgrid
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.attributes import ATTRIBUTES, attribute_table, shape
 from marlgrid.task.commands import split_by_zone
 from marlgrid.task.observation import Observation
+from marlgrid.task.zone_view import ZoneObservation
 from tests.task.tasks import case_task, rest, small_task
 
 DOCS = Path(__file__).parents[2] / "docs" / "observation.md"
@@ -60,8 +62,26 @@ def test_every_attribute_is_as_the_table_says_and_none_can_be_written():
 
 def test_the_table_in_the_docs():
     assert attribute_table() in DOCS.read_text(encoding="utf-8").replace("\r\n", "\n")
-    methods = set(re.findall(r"`(\w+)\(", DOCS.read_text(encoding="utf-8")))
-    assert {"simulate", "state_of", "to_vect"} <= methods <= set(dir(Observation))
+
+
+def public_methods(*kinds) -> set[str]:
+    return {n for kind in kinds for n in dir(kind) if not n.startswith("_") and callable(getattr(kind, n, None))}
+
+
+def test_the_methods_in_the_docs_are_those_of_the_code():
+    named = set(re.findall(r"`(?:observation\.|view\.|a\.)?(\w+)\(", DOCS.read_text(encoding="utf-8")))
+    methods = public_methods(Observation, ZoneObservation)
+    assert methods <= named, "every method is listed"
+    assert named <= methods | {"observe_grid", "observe_zone"}, "everything listed exists"
+
+
+def test_the_examples_in_the_docs_run():
+    env = marlgrid.parallel_env("case14", zones=3)
+    env.reset(seed=0)
+    names = {"env": env}
+    for block in re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL):
+        exec(compile(block, str(DOCS), "exec"), names)
+    assert names["told"].reason == Reason.ACCEPTED
 
 
 def test_vector_and_json_there_and_back():
