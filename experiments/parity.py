@@ -13,7 +13,10 @@ import argparse
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,7 @@ from marlgrid.simulation import Reason
 from marlgrid.simulation.action import joint
 from marlgrid.simulation.state import Outcome, State
 from marlgrid.simulation.step import initial
+from marlgrid.task.opening import limits, opening
 
 
 @dataclass
@@ -90,6 +94,9 @@ class Replay:
 class LockStep:
     """Both worlds, side by side."""
 
+    options: Mapping[str, Any] = MappingProxyType({})
+    """Of every reset, as Grid2Op writes them: "init state" and "thermal limit"."""
+
     def __init__(self, case: str, limits: float = 1.0, parameters: dict[str, Any] | None = None) -> None:
         """``limits`` scales all thermal limits: what is below 1 makes lines trip; ``parameters`` change both worlds."""
         self.case, self.world = case, grid2op_environment(case, parameters or {})
@@ -146,10 +153,12 @@ class LockStep:
         self.env, position = self.episodes[self.scenario]
         self.env.seed(episode)
         self.env.set_id(position)
-        observation = self.env.reset()
+        observation = self.env.reset(options=deepcopy(dict(self.options)))
         self.series.note(observation, self.hazards())
         ours = np.array([self.scenario]), np.array([0]), np.array([self.series.n_rows(self.scenario) - 1])
-        self.state = initial(self.system, self.stepper.solver, self.series, np.array([episode]), *ours)
+        asked = opening(self.system, self.series.series, ours[0], [self.options.get("init state")])
+        amps = limits(self.system.grid, [self.options.get("thermal limit")])
+        self.state = initial(self.system, self.stepper.solver, self.series, np.array([episode]), *ours, asked, amps)
         return observation
 
     def hazards(self) -> np.ndarray:

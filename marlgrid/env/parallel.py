@@ -92,7 +92,11 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
 
     # ------------------------------------------------------------------ episodes
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Observations, Infos]:
-        """Starts an episode; options are ``scenario``, ``max_steps`` and ``start`` (a row, or ``"random"``).
+        """Starts an episode; options are ``scenario``, ``max_steps``, ``start`` (a row, or ``"random"``), and
+
+        - ``init_state``: an action, as for ``make_action`` or made by it, played as part of the start whatever the
+          rules; on top of the scenario's own initial state, or instead of it with ``"method": "ignore"`` in it;
+        - ``thermal_limit``: the limits of this episode, (n_line,) A or A by line name.
 
         Everything that follows, later resets without a seed included, is a function of the last seed given. Raises
         ValueError for unknown options, and where the grid cannot be run from the chosen start.

@@ -13,7 +13,15 @@ from marlgrid.model.time_series import TimeSeries
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.task import Episode, Outputs, Task
 
-RESET_OPTIONS = ("scenario", "max_steps", "start")
+RESET_OPTIONS = ("scenario", "max_steps", "start", "init_state", "thermal_limit")
+OTHER_NAMES = {
+    "time serie id": "scenario",
+    "max step": "max_steps",
+    "init ts": "start",
+    "init state": "init_state",
+    "thermal limit": "thermal_limit",
+}
+"""Grid2Op's names of the options."""
 
 
 class Start(NamedTuple):
@@ -23,6 +31,10 @@ class Start(NamedTuple):
     scenario: int
     t_start: int
     max_steps: int
+    init_state: Any = None
+    """Keys as for ``make_action``, or commands: played as part of the start, exempt from the rules."""
+    thermal_limit: Any = None
+    """(n_line,) A or a mapping from line names to A; None: the grid's."""
 
 
 @dataclass(frozen=True)
@@ -69,31 +81,36 @@ class Starts:
             start = int(fraction * (last if limit is None else max(last - limit + 1, 1)))
         elif start >= last:
             raise ValueError(f"start is {start}, but scenario {scenario} has rows 0 to {last}: give at most {last - 1}")
-        return Start(seed, int(scenario), int(start), last - start if limit is None else min(limit, last - start))
+        n_step = last - start if limit is None else min(limit, last - start)
+        return Start(seed, int(scenario), int(start), n_step, options.get("init_state"), options.get("thermal_limit"))
 
 
 def begin(task: Task, starts: Sequence[Start]) -> tuple[Episode, Outputs]:
     """The episodes that begin so. Raises ValueError where the grid cannot be run from the start on."""
-    episode, outputs = task.reset(*(np.array(column) for column in zip(*starts, strict=True)))
+    seed, scenario, t_start, max_steps, init_state, thermal_limit = zip(*starts, strict=True)
+    episode, outputs = task.reset(
+        np.array(seed), np.array(scenario), np.array(t_start), np.array(max_steps), init_state, thermal_limit
+    )
     lost = np.flatnonzero(~episode.state.running)
     if len(lost):
         start, outcome = starts[lost[0]], Outcome(int(episode.state.outcome[lost[0]]))
         raise ValueError(
             f"scenario {start.scenario} cannot start at row {start.t_start}: {outcome.name}; choose another scenario "
-            "or start, or check the thermal limits"
+            "or start, or check thermal limits and initial state"
         )
     return episode, outputs
 
 
 def _checked(series: TimeSeries, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that say something; an error names what is unknown or out of range."""
+    options = {OTHER_NAMES.get(key, key): value for key, value in options.items()}
     # PettingZoo's conformance tests pass the key "options" to see that a reset takes options at all
     unknown = sorted(set(options) - {*RESET_OPTIONS, "options"})
     if unknown:
         raise ValueError(f"unknown reset option(s) {unknown}; choose from {list(RESET_OPTIONS)}")
     given = {key: options[key] for key in RESET_OPTIONS if options.get(key) is not None}
     for key, value in given.items():
-        if key == "start" and value == "random":
+        if (key == "start" and isinstance(value, str) and value == "random") or key in ("init_state", "thermal_limit"):
             continue
         if not isinstance(value, Integral) or isinstance(value, bool):
             raise TypeError(f"{key} is {value!r}, give a whole number")

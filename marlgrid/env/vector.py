@@ -76,7 +76,10 @@ class GridVectorEnv:
     def reset(
         self, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        """Starts all episodes. ``seed``: one per environment, or a number for seed, seed + 1, ...; options for all."""
+        """Starts all episodes. ``seed``: one per environment, or a number for seed, seed + 1, ...
+
+        Options, as of ``GridParallelEnv.reset``, are for the episodes that start now, not for those that follow.
+        """
         if seed is not None:
             self._rngs = _generators(seed, self.n_envs)
         self._episode, outputs = self._begin(range(self.n_envs), options)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from marlgrid.model.rule_set import RuleSet
 from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections, TimeSeries
+from marlgrid.model.zones import make_zones
 from marlgrid.powerflow.base import PowerFlow, zero_flow
 from marlgrid.simulation import attention, commitment, dispatch, protections, rules, substations, topology
-from marlgrid.simulation.action import Action, Attack, do_nothing
+from marlgrid.simulation.action import Action, Attack, do_nothing, no_attack
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Attacked, AttackState, Counters, Dispatch, Outcome, State, Topology, put, take
@@ -66,7 +70,8 @@ def initial(
 
     Lines in maintenance are out; only the hard threshold trips lines, and what tripped may be reconnected at once.
     ``opening`` is an action that is played as part of the start, exempt from the rules; ``thermal_limit`` (n_env,
-    n_line) in A are the limits of the episodes, by default the grid's.
+    n_line) in A are the limits of the episodes, by default the grid's. Raises ValueError for an opening that
+    contradicts itself or is out of range.
     """
     seed, scenario = np.asarray(seed, dtype=np.int64), np.asarray(scenario, dtype=np.int64)
     t_start, t_end = np.asarray(t_start, dtype=np.int32), np.asarray(t_end, dtype=np.int32)
@@ -74,13 +79,28 @@ def initial(
     state = _blank(system, injections, seed, scenario, t_start, t_end)
     if thermal_limit is not None:
         state = state._replace(thermal_limit=np.array(thermal_limit, dtype=np.float64))
-    opening = do_nothing(len(seed), system.n_zone) if opening is None else opening
+    if opening is None:
+        opening = do_nothing(len(seed), system.n_zone)
+    else:
+        _check_opening(system, state, opening)
     ruling = _no_ruling(system, state)
     state = topology.switch(system, state, opening, ruling, injections)
     state = dispatch.schedule(system, state, opening, ruling, injections)
     state = protections.solve(system, solver, state, at_reset=True)
     state = state._replace(commitment=commitment.initial_commitment(state.flow.gen_p))
     return topology.settle(system, state)
+
+
+def _check_opening(system: System, state: State, opening: Action) -> None:
+    """Judges an opening as if all were one zone without rules: what is left are contradictions and ranges."""
+    anyone = replace(system, zones=make_zones(system.grid, 1), rules=RuleSet(False, False, False))
+    whole = Action(opening.commands, opening.first[:, :1], opening.last[:, :1])
+    reason = rules.enforce(anyone, state, whole, no_attack(state.n_env, system.grid.n_line)).reason[:, 0]
+    if reason.any():
+        raise ValueError(
+            f"the initial state cannot be set: {Reason(int(reason[reason > 0][0])).name}; change init_state, or the "
+            "scenario's (init_state.json)"
+        )
 
 
 def _blank(

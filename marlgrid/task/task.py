@@ -28,6 +28,7 @@ from marlgrid.task.actions import Mask, ZoneActions
 from marlgrid.task.attack_actions import AttackActions, attack_actions
 from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
+from marlgrid.task.opening import limits, opening
 from marlgrid.task.opponents import Opponent
 from marlgrid.task.reward import RewardFn, values_of
 
@@ -148,11 +149,14 @@ class Task:
         scenario: int | np.ndarray | None = None,
         t_start: int | np.ndarray | None = None,
         max_steps: int | np.ndarray | None = None,
+        init_state: Sequence[Any] | None = None,
+        thermal_limit: Sequence[Any] | None = None,
     ) -> tuple[Episode, Outputs]:
         """The start of one episode per seed (n_env,).
 
         ``scenario`` None draws from the split by the seed; ``t_start`` (default 0) is the first row of the series used;
-        ``max_steps`` (default all) limits the length. Raises ValueError for what the series does not have.
+        ``max_steps`` (default all) limits the length. ``init_state`` and ``thermal_limit`` have one entry per episode,
+        see ``opening``. Raises ValueError for what the series does not have, and for an opening that cannot be.
         """
         seed = np.atleast_1d(np.asarray(seed, dtype=np.int64))
         chosen = self._scenarios(seed) if scenario is None else _per_env("scenario", scenario, len(seed))
@@ -166,7 +170,8 @@ class Task:
             if (limit < 1).any():
                 raise ValueError(f"max_steps is {limit.tolist()}, give at least 1")
             end = np.minimum(start + limit, last)
-        state = simulation.initial(self.system, self.solver, self.series, seed, chosen, start, end)
+        asked, amps = opening(self.system, self.series, chosen, init_state), limits(self.system.grid, thermal_limit)
+        state = simulation.initial(self.system, self.solver, self.series, seed, chosen, start, end, asked, amps)
         memory = () if self.opponent is None else self.opponent.reset(self.system, state)
         episode = Episode(state, memory, zero_totals(len(seed), self.system.n_zone))
         return episode, self.look(episode)

@@ -243,3 +243,35 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a json object, got a {type(content).__name__}")
     return content
+
+
+# ---------------------------------------------------------------------- initial states
+TABLE_OF = {
+    **dict.fromkeys(("set_line_status", "change_line_status", "lines_or_id", "lines_ex_id"), "lines"),
+    **dict.fromkeys(("generators_id", "redispatch", "curtail"), "prods"),
+    "loads_id": "loads",
+}
+"""Keys of an action whose elements have names in the tables."""
+
+
+def read_init_state(folder: Path, reading: Reading) -> Mapping[str, Any] | None:
+    """``init_state.json``: an action by keys, with the grid's names; None where there is no such file."""
+    path = folder / "init_state.json"
+    if not path.is_file():
+        return None
+    keys = read_json(path)
+    if not isinstance(keys, Mapping):
+        raise ValueError(f"{path} must hold an action by keys, such as set_bus, got {keys!r}")
+    return {key: _in_grid_names(key, value, reading.names) for key, value in keys.items()}
+
+
+def _in_grid_names(key: str, value: Any, names: Names) -> Any:
+    """The value of a key with the tables' names replaced by the grid's; lists of pairs become tuples."""
+    name = names.chronics_to_grid.get(TABLE_OF.get(key, ""), {})
+    if isinstance(value, Mapping):
+        if key in ("set_bus", "change_bus"):
+            return {part: _in_grid_names(part, entry, names) for part, entry in value.items()}
+        return {name.get(element, element): entry for element, entry in value.items()}
+    if isinstance(value, list):
+        return [(name.get(v[0], v[0]), v[1]) if isinstance(v, list) and len(v) == 2 else v for v in value]
+    return value

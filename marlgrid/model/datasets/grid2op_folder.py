@@ -1,7 +1,7 @@
 """Grid2Op's environment folders as they are, without Grid2Op: its grids, rules, opponents and chronics.
 
-Not taken over: reward, action and observation classes (their choice is a task's here), initial topologies
-(``init_state.json``), and another grid for forecasts (``grid_forecast.json``). Shunts out of service do not exist here.
+Not taken over: reward, action and observation classes (their choice is a task's here), and another grid for forecasts
+(``grid_forecast.json``). Shunts out of service do not exist here.
 """
 
 from __future__ import annotations

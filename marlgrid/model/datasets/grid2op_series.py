@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from marlgrid.model.datasets.grid2op_chronics import (
     Reading,
     read_forecast,
+    read_init_state,
     read_interval,
     read_outages,
     read_start,
@@ -69,6 +71,10 @@ class FolderSeries:
             duration_next_maintenance=then.duration_next_maintenance,
             hazard_duration=np.maximum(now.hazard_duration - horizon, 0).astype(np.int32),
         )
+
+    def init_state(self, scenario: int) -> Mapping[str, Any] | None:
+        """The action that the folder starts with (``init_state.json``), in the names of the grid; None without one."""
+        return read_init_state(self.folder(scenario), self.reading)
 
     # ------------------------------------------------------------------ one scenario
     def folder(self, scenario: int) -> Path:
