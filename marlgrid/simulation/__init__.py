@@ -5,6 +5,7 @@ from __future__ import annotations
 from marlgrid.simulation.action import Action as Action
 from marlgrid.simulation.action import Attack as Attack
 from marlgrid.simulation.action import Commands as Commands
+from marlgrid.simulation.action import Kind as Kind
 from marlgrid.simulation.action import SubstationAttack as SubstationAttack
 from marlgrid.simulation.forecast import simulate as simulate
 from marlgrid.simulation.judge import Reason as Reason

@@ -129,12 +129,12 @@ def judge_actions(tables, commands, start, zone, seen, allowed) -> None:  # prag
 @kernel
 def note_impact(tables, commands, topo_vect, line_impacted, sub_impacted) -> None:  # pragma: no cover
     """Writes what the commands of one action impact on ``topo_vect`` (dim_topo,), whether or not they are allowed."""
-    line, place, gen, storage, rules = tables
+    line, place, rules = tables.line, tables.place, tables.rules
     kind, index, value = commands
     pads = _blank_pads(tables, len(sub_impacted))
     line_pad, place_pad, sub_pad, area_pad = pads
     end = len(kind)
-    _note(line, place, gen, storage, rules, kind, index, value, 0, end, 0, line_pad, place_pad)
+    _note(tables, kind, index, value, 0, end, 0, line_pad, place_pad)
     _impact(line, place, rules, kind, index, 0, end, 0, topo_vect, line_pad, place_pad, sub_pad, area_pad)
     _keep_impact(tables, commands, 0, end, pads, line_impacted, sub_impacted)
 

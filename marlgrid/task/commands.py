@@ -48,11 +48,9 @@ def make_action(system: System | Grid, keys: MakeKeys) -> Commands:
     """Commands out of a mapping of keys to values, all in the units of the grid (MW, ratios of pmax, busbars).
 
     A value is a vector over all elements, one pair ``(element, value)``, a list of pairs or a mapping from element to
-        raise ValueError(f"unknown key(s) {unknown} in an action; choose from {[*_READERS, *_WARNINGS]}")
-    parts = [read(grid, key, keys[key]) for key, read in _READERS.items() if key in keys]
-    rules = system.attention if isinstance(system, System) else AttentionRules()
-    parts += [_warn(rules, key, keys[key]) for key in _WARNINGS if key in keys]
-    return canonical(concatenate(parts))
+    value; elements are numbers or names. For the ``change`` and ``raise`` keys it is a boolean vector, an element or a
+    list of them. Neutral values (0, False, a curtailment of -1, a redispatch that is not a number) ask for nothing. Of
+    an element that is named twice the last value counts, and two changes cancel.
 
     Raises ValueError for unknown keys, elements and values, TypeError for a value of the wrong form.
     """
