@@ -117,11 +117,8 @@ class ActionView:
                 by_key.setdefault(key, []).append([element, int(value)] if kind == Kind.SET_BUS else element)
             if by_key:
                 told[kind.name.lower()] = by_key
-        warned = (
-            (Kind.RAISE_ALARM, self.system.attention.areas),
-            (Kind.RAISE_ALERT, self.system.attention.alert_lines),
-        )
-        for kind, named in warned:
+        rules = self.system.attention
+        for kind, named in ((Kind.RAISE_ALARM, rules.areas), (Kind.RAISE_ALERT, rules.alert_lines)):
             raised = [named[i] if names else i for i, _ in self._values(kind)]
             if raised:
                 told[kind.name.lower()] = raised
