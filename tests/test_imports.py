@@ -19,6 +19,7 @@ ORDER = ("compiled", "seeding", "model", "powerflow", "simulation", "task", "ren
 FOREIGN = {
     "numpy": ("",),
     "numba": ("",),
+    "llvmlite": ("powerflow.lanes",),
     "scipy": ("model", "powerflow", "simulation", "task"),
     "networkx": ("task.elements_graph", "task.observation_graphs", "task.rewards_topology"),
     "pandas": ("model.datasets", "powerflow.pandapower"),

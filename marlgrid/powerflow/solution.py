@@ -11,12 +11,15 @@ import math
 import numpy as np
 
 from marlgrid.compiled import arithmetic, kernel
+from marlgrid.powerflow.lanes import WIDTH, eight, farther, get, like, put, width
 
 TOLERANCE = 1e-10
 """Largest mismatch of a solution, per unit."""
 MAX_ITERATIONS = 10
 COLLAPSED = 0.5
 """Per unit: no bus of a normal solution is below."""
+FEWEST = 3
+"""Rows of one topology from which on solving eight side by side, some of them twice, is quicker than one by one."""
 UNKNOWN, NOT_ASKED = -1, -2
 """Slots of rows whose network is yet to be worked out, and of rows that are not to be solved."""
 IDLE, ACTIVE, SOLVED = 0.0, 1.0, 2.0
@@ -39,20 +42,36 @@ def solve_rows(  # pragma: no cover
     if room < 0:
         return True
     n_key = topo_vect.shape[1] + shunt_bus.shape[1]
-    work = np.empty(room + 8 * voltage.shape[1])
+    n_env = len(rows)
+    lanes = WIDTH if n_env >= FEWEST else 1
+    work = np.empty((room + 4) * lanes + 8 * voltage.shape[1])
     given = gen_p, gen_v, load_p, load_q, storage_p
-    members = np.empty(1, np.int64)
-    for e in range(len(rows)):
-        slot, members[0] = slots[e, 0], e
-        converged[e] = False
-        if slot >= 0 and header[slot, 1] >= 0:
+    order = np.argsort(slots[:n_env, 0], kind="mergesort") if n_env > 1 else np.zeros(1, np.int64)
+    members = np.empty(WIDTH, np.int64)
+    done = 0
+    while done < n_env:
+        slot, count = slots[order[done], 0], 0
+        while count < WIDTH and done + count < n_env and slots[order[done + count], 0] == slot:
+            members[count] = order[done + count]
+            converged[members[count]] = False
+            count += 1
+        solvable = slot >= 0 and header[slot, 1] >= 0
+        if count < FEWEST:
+            count = 1
+        done += count
+        if solvable:
             columns = ints[header[slot, 5] + n_key :]
             network = _network(slot, n_key + _n_column(sizes), header, ints, admittances)
-            _solve(1, members, network, columns, sizes, constants, given, start, voltage, converged, work)
-            if converged[e]:
-                _flows(e, columns, sizes, constants, given, voltage, memory, places, work)
-        if not converged[e]:
-            _clear(e, sizes, voltage, memory, places)
+            if count == 1:
+                _solve(0.0, members, network, columns, sizes, constants, given, start, voltage, converged, work)
+            else:
+                members[count:] = members[0]
+                _solve(eight(0.0), members, network, columns, sizes, constants, given, start, voltage, converged, work)
+        for l in range(count):
+            if converged[members[l]]:
+                _flows(members[l], columns, sizes, constants, given, voltage, memory, places, work)
+            else:
+                _clear(members[l], sizes, voltage, memory, places)
     return False
 
 
@@ -150,15 +169,16 @@ def _network(slot, skipped, header, ints, admittances):  # pragma: no cover
 # ---------------------------------------------------------------------------------------------------- Newton
 @arithmetic
 def _solve(
-    lanes, members, network, columns, sizes, constants, given, start, voltage, converged, work
+    one, members, network, columns, sizes, constants, given, start, voltage, converged, work
 ):  # pragma: no cover
     """Voltages of rows of one topology: from the previous solution, then, for those that fail, from a linear one."""
     bus, leader, column = network[0], network[1], network[3]
+    lanes = width(one)
     n, n_block, at = len(bus) - 1, len(column), 2 * len(bus) * lanes
     v, wanted, x, injected = work[:at], work[at : 2 * at], work[2 * at : 3 * at], work[3 * at : 4 * at]
     pivot, work, at = work[4 * at : 6 * at], work[6 * at :], 4 * n_block * lanes
     above, below, work = work[:at], work[at : 2 * at], work[2 * at :]
-    state, free, per_bus = work[:lanes], work[lanes : lanes + n], work[lanes + n :]
+    state, free, per_bus = work[: 4 * lanes], work[4 * lanes : 4 * lanes + n], work[4 * lanes + n :]
     for k in range(n):
         free[k] = 1.0 if leader[k] < 0 else 0.0
     warm = False
@@ -175,10 +195,10 @@ def _solve(
         else:
             for l in range(lanes):
                 state[l] = IDLE if converged[members[l]] else ACTIVE
-            _linear_guess(lanes, network, wanted, state, pivot, above, below, x, v)
+            _linear_guess(one, network, wanted, state, pivot, above, below, x, v)
         for l in range(lanes):
             _hold(lanes, l, members[l], bus, leader, sizes, constants, given[1], v)
-        _newton(lanes, network, wanted, free, state, v, x, injected, pivot, above, below)
+        _newton(one, network, wanted, free, state, v, x, injected, pivot, above, below)
         for l in range(lanes):
             # a warm start may find collapsed voltages where a normal solution exists: it is not trusted then
             if state[l] == SOLVED and (attempt == 1 or not _collapsed(lanes, l, n, v)):
@@ -274,187 +294,197 @@ def _collapsed(lanes, l, n, v):  # pragma: no cover
 
 
 @arithmetic
-def _newton(lanes, network, wanted, free, state, v, x, injected, pivot, above, below):  # pragma: no cover
+def _newton(one, network, wanted, free, state, v, x, injected, pivot, above, below):  # pragma: no cover
     """Iterates until no mismatch of an active lane exceeds the tolerance; leaves it solved, or idle where it fails.
 
     Every second iteration from the third on uses the matrix of the one before: close to the solution it has not
     changed much, and the elimination is most of the work.
     """
     first, column, update = network[2], network[3], network[4]
-    n = len(first) - 1
+    n, lanes = len(first) - 1, width(one)
+    half, unit, zero = like(one, 0.5), like(one, 1.0), like(one, 0.0)
+    moving, largest, sums = state[lanes:], state[2 * lanes :], state[3 * lanes :]
     for iteration in range(MAX_ITERATIONS + 1):
         renew = iteration < 2 or iteration % 2 == 1
-        if renew:
-            _evaluate(lanes, True, network, free, v, injected, pivot, above, below)
-        else:
-            _evaluate(lanes, False, network, free, v, injected, pivot, above, below)
+        _evaluate(one, renew, network, free, v, injected, pivot, above, below)
+        worst, total = zero, zero
+        for k in range(n):
+            at = 2 * k * lanes
+            p = get(one, wanted, at) - get(one, injected, at)
+            q = (get(one, wanted, at + lanes) - get(one, injected, at + lanes)) * like(one, free[k])
+            put(one, x, at, p)
+            put(one, x, at + lanes, q)
+            worst = farther(farther(worst, p), q)
+            total += p + q
+        put(one, largest, 0, worst)
+        put(one, sums, 0, total)
         active = False
         for l in range(lanes):
-            worst, total = 0.0, 0.0
-            for k in range(n):
-                p, q = 2 * k * lanes + l, (2 * k + 1) * lanes + l
-                x[p] = wanted[p] - injected[p]
-                x[q] = (wanted[q] - injected[q]) * free[k]
-                worst = max(worst, max(abs(x[p]), abs(x[q])))
-                total += x[p] + x[q]
             if state[l] == ACTIVE:
-                if not (worst < 1e6 and total == total):  # also not a number
+                if not (largest[l] < 1e6 and sums[l] == sums[l]):  # also not a number
                     state[l] = IDLE
-                elif worst < TOLERANCE:
+                elif largest[l] < TOLERANCE:
                     state[l] = SOLVED
                 else:
                     active = True
+            moving[l] = 1.0 if state[l] == ACTIVE else 0.0
         if not active or iteration == MAX_ITERATIONS:
             return
         if renew:
-            _factorise(lanes, first, column, update, pivot, above, below)
-        _substitute(lanes, first, column, pivot, above, below, x)
+            _factorise(one, first, column, update, pivot, above, below)
+        _substitute(one, first, column, pivot, above, below, x)
+        go = get(one, moving, 0)
         for k in range(n):
-            for l in range(lanes):
-                re, im = 2 * k * lanes + l, (2 * k + 1) * lanes + l
-                half = 0.5 * x[re] if state[l] == ACTIVE else 0.0
-                grow = 1.0 + x[im] if state[l] == ACTIVE else 1.0
-                # a rotation by 2 atan(half): the same to third order, and it keeps magnitudes
-                scale = grow / (1.0 + half * half)
-                c, s = (1.0 - half * half) * scale, 2.0 * half * scale
-                a, b = v[re], v[im]
-                v[re], v[im] = c * a - s * b, c * b + s * a
+            re, im = 2 * k * lanes, (2 * k + 1) * lanes
+            h = get(one, x, re) * go * half
+            # a rotation by 2 atan(h): that by 2 h to third order, and it keeps magnitudes
+            scale = (unit + get(one, x, im) * go) / (unit + h * h)
+            c, s = (unit - h * h) * scale, (h + h) * scale
+            a, b = get(one, v, re), get(one, v, im)
+            put(one, v, re, c * a - s * b)
+            put(one, v, im, c * b + s * a)
 
 
 @arithmetic
-def _evaluate(lanes, renew, network, free, v, injected, pivot, above, below):  # pragma: no cover
+def _evaluate(one, renew, network, free, v, injected, pivot, above, below):  # pragma: no cover
     """S = V conj(Y V) at each position, and, if asked for, the Jacobian.
 
     Its blocks are (dP/dangle, dP/dstep, dQ/dangle, dQ/dstep) of relative steps of the voltage; where the voltage is
     held, the equation step = 0 stands for that of Q. Their entries are the terms of the sum S.
     """
     _, _, first, column, _, links, diagonal, upper, lower, link_y = network
-    n = len(first) - 1
-    for i in range(2 * n * lanes):
-        injected[i] = 0.0
+    n, lanes = len(first) - 1, width(one)
+    zero = like(one, 0.0)
+    for i in range(2 * n):
+        put(one, injected, i * lanes, zero)
+    slack = get(one, v, 2 * n * lanes)
     for i in range(len(links)):
-        k, y_re, y_im = links[i], link_y[2 * i], link_y[2 * i + 1]
-        for l in range(lanes):
-            re, im = 2 * k * lanes + l, (2 * k + 1) * lanes + l
-            slack = v[2 * n * lanes + l]
-            injected[re] += slack * (v[re] * y_re + v[im] * y_im)
-            injected[im] += slack * (v[im] * y_re - v[re] * y_im)
+        re, im = 2 * links[i] * lanes, (2 * links[i] + 1) * lanes
+        y_re, y_im = like(one, link_y[2 * i]) * slack, like(one, link_y[2 * i + 1]) * slack
+        a, b = get(one, v, re), get(one, v, im)
+        put(one, injected, re, get(one, injected, re) + (a * y_re + b * y_im))
+        put(one, injected, im, get(one, injected, im) + (b * y_re - a * y_im))
     for k in range(n):
+        k_re, k_im, row = 2 * k * lanes, (2 * k + 1) * lanes, like(one, free[k])
+        a, b = get(one, v, k_re), get(one, v, k_im)
+        sum_re, sum_im = get(one, injected, k_re), get(one, injected, k_im)
         for i in range(first[k], first[k + 1]):
-            j = column[i]
-            up_re, up_im, low_re, low_im = upper[2 * i], upper[2 * i + 1], lower[2 * i], lower[2 * i + 1]
-            row, other, both = free[k], free[j], free[k] * free[j]
-            for l in range(lanes):
-                k_re, j_re = 2 * k * lanes + l, 2 * j * lanes + l
-                k_im, j_im = k_re + lanes, j_re + lanes
-                a, b, c, d = v[k_re], v[k_im], v[j_re], v[j_im]
-                re, im = a * c + b * d, b * c - a * d  # V_k conj(V_j)
-                s_re, s_im = re * up_re + im * up_im, im * up_re - re * up_im
-                t_re, t_im = re * low_re - im * low_im, -im * low_re - re * low_im
-                injected[k_re] += s_re
-                injected[k_im] += s_im
-                injected[j_re] += t_re
-                injected[j_im] += t_im
-                if renew:
-                    block = 4 * i * lanes + l
-                    above[block], above[block + lanes] = s_im, s_re * other
-                    above[block + 2 * lanes], above[block + 3 * lanes] = -s_re * row, s_im * both
-                    below[block], below[block + lanes] = t_im, t_re * row
-                    below[block + 2 * lanes], below[block + 3 * lanes] = -t_re * other, t_im * both
-    for k in range(n):
-        y_re, y_im = diagonal[2 * k], diagonal[2 * k + 1]
-        for l in range(lanes):
-            re, im = 2 * k * lanes + l, (2 * k + 1) * lanes + l
-            square = v[re] * v[re] + v[im] * v[im]
-            p, q = injected[re], injected[im]
-            own_re, own_im = square * y_re, -square * y_im
-            injected[re], injected[im] = p + own_re, q + own_im
+            j_re, j_im, other = 2 * column[i] * lanes, (2 * column[i] + 1) * lanes, like(one, free[column[i]])
+            c, d = get(one, v, j_re), get(one, v, j_im)
+            re, im = a * c + b * d, b * c - a * d  # V_k conj(V_j)
+            y_re, y_im = like(one, upper[2 * i]), like(one, upper[2 * i + 1])
+            s_re, s_im = re * y_re + im * y_im, im * y_re - re * y_im
+            y_re, y_im = like(one, lower[2 * i]), like(one, lower[2 * i + 1])
+            t_re, t_im = re * y_re - im * y_im, zero - (im * y_re + re * y_im)
+            sum_re += s_re
+            sum_im += s_im
+            put(one, injected, j_re, get(one, injected, j_re) + t_re)
+            put(one, injected, j_im, get(one, injected, j_im) + t_im)
             if renew:
-                block = 4 * k * lanes + l
-                pivot[block] = -q
-                pivot[block + lanes] = (p + 2.0 * own_re) * free[k]
-                pivot[block + 2 * lanes] = p * free[k]
-                pivot[block + 3 * lanes] = (q + 2.0 * own_im) * free[k] + (1.0 - free[k])
+                block, both = 4 * i * lanes, row * other
+                put(one, above, block, s_im)
+                put(one, above, block + lanes, s_re * other)
+                put(one, above, block + 2 * lanes, zero - s_re * row)
+                put(one, above, block + 3 * lanes, s_im * both)
+                put(one, below, block, t_im)
+                put(one, below, block + lanes, t_re * row)
+                put(one, below, block + 2 * lanes, zero - t_re * other)
+                put(one, below, block + 3 * lanes, t_im * both)
+        square = a * a + b * b
+        own_re, own_im = square * like(one, diagonal[2 * k]), square * like(one, -diagonal[2 * k + 1])
+        put(one, injected, k_re, sum_re + own_re)
+        put(one, injected, k_im, sum_im + own_im)
+        if renew:
+            block = 4 * k * lanes
+            put(one, pivot, block, zero - sum_im)
+            put(one, pivot, block + lanes, (sum_re + own_re + own_re) * row)
+            put(one, pivot, block + 2 * lanes, sum_re * row)
+            put(one, pivot, block + 3 * lanes, (sum_im + own_im + own_im) * row + like(one, 1.0 - free[k]))
 
 
 @arithmetic
-def _factorise(lanes, first, column, update, pivot, above, below):  # pragma: no cover
+def _factorise(one, first, column, update, pivot, above, below):  # pragma: no cover
     """Block LU without pivoting between blocks, in place: inverses of the pivots, multipliers below."""
-    n, u = len(first) - 1, 0
+    n, u, size = len(first) - 1, 0, 4 * width(one)
     for k in range(n):
         begin, end = first[k], first[k + 1]
-        _invert(lanes, 4 * k * lanes, pivot)
+        _invert(one, k * size, pivot)
         for i in range(begin, end):
-            _multiply(lanes, 4 * i * lanes, below, 4 * k * lanes, pivot)
-            _subtract(lanes, 4 * i * lanes, below, 4 * i * lanes, above, 4 * column[i] * lanes, pivot)
+            _multiply(one, i * size, below, k * size, pivot)
+            _subtract(one, i * size, below, i * size, above, column[i] * size, pivot)
         for i in range(begin, end):
             for j in range(i + 1, end):
-                _subtract(lanes, 4 * i * lanes, below, 4 * j * lanes, above, 4 * update[u] * lanes, above)
-                _subtract(lanes, 4 * j * lanes, below, 4 * i * lanes, above, 4 * update[u] * lanes, below)
+                _subtract(one, i * size, below, j * size, above, update[u] * size, above)
+                _subtract(one, j * size, below, i * size, above, update[u] * size, below)
                 u += 1
 
 
 @arithmetic
-def _substitute(lanes, first, column, pivot, above, below, x):  # pragma: no cover
+def _substitute(one, first, column, pivot, above, below, x):  # pragma: no cover
     """Solves with the factors, in place."""
-    n = len(first) - 1
+    n, lanes = len(first) - 1, width(one)
     for k in range(n):
+        p, q = get(one, x, 2 * k * lanes), get(one, x, (2 * k + 1) * lanes)
         for i in range(first[k], first[k + 1]):
             block, row = 4 * i * lanes, 2 * column[i] * lanes
-            for l in range(lanes):
-                p, q = x[2 * k * lanes + l], x[(2 * k + 1) * lanes + l]
-                x[row + l] -= below[block + l] * p + below[block + lanes + l] * q
-                x[row + lanes + l] -= below[block + 2 * lanes + l] * p + below[block + 3 * lanes + l] * q
+            y, z = get(one, x, row), get(one, x, row + lanes)
+            put(one, x, row, y - (get(one, below, block) * p + get(one, below, block + lanes) * q))
+            s, t = get(one, below, block + 2 * lanes), get(one, below, block + 3 * lanes)
+            put(one, x, row + lanes, z - (s * p + t * q))
     for k in range(n - 1, -1, -1):
+        y, z = get(one, x, 2 * k * lanes), get(one, x, (2 * k + 1) * lanes)
         for i in range(first[k], first[k + 1]):
             block, row = 4 * i * lanes, 2 * column[i] * lanes
-            for l in range(lanes):
-                p, q = x[row + l], x[row + lanes + l]
-                x[2 * k * lanes + l] -= above[block + l] * p + above[block + lanes + l] * q
-                x[(2 * k + 1) * lanes + l] -= above[block + 2 * lanes + l] * p + above[block + 3 * lanes + l] * q
+            p, q = get(one, x, row), get(one, x, row + lanes)
+            y -= get(one, above, block) * p + get(one, above, block + lanes) * q
+            z -= get(one, above, block + 2 * lanes) * p + get(one, above, block + 3 * lanes) * q
         block = 4 * k * lanes
-        for l in range(lanes):
-            p, q = x[2 * k * lanes + l], x[(2 * k + 1) * lanes + l]
-            x[2 * k * lanes + l] = pivot[block + l] * p + pivot[block + lanes + l] * q
-            x[(2 * k + 1) * lanes + l] = pivot[block + 2 * lanes + l] * p + pivot[block + 3 * lanes + l] * q
+        p = get(one, pivot, block) * y + get(one, pivot, block + lanes) * z
+        q = get(one, pivot, block + 2 * lanes) * y + get(one, pivot, block + 3 * lanes) * z
+        put(one, x, 2 * k * lanes, p)
+        put(one, x, (2 * k + 1) * lanes, q)
 
 
 @arithmetic
-def _invert(lanes, at, a):  # pragma: no cover
-    for i in range(at, at + lanes):
-        p, q, r, s = a[i], a[i + lanes], a[i + 2 * lanes], a[i + 3 * lanes]
-        scale = 1.0 / (p * s - q * r)
-        a[i], a[i + lanes], a[i + 2 * lanes], a[i + 3 * lanes] = s * scale, -q * scale, -r * scale, p * scale
+def _invert(one, at, a):  # pragma: no cover
+    lanes, zero = width(one), like(one, 0.0)
+    p, q, r, s = get(one, a, at), get(one, a, at + lanes), get(one, a, at + 2 * lanes), get(one, a, at + 3 * lanes)
+    scale = like(one, 1.0) / (p * s - q * r)
+    put(one, a, at, s * scale)
+    put(one, a, at + lanes, zero - q * scale)
+    put(one, a, at + 2 * lanes, zero - r * scale)
+    put(one, a, at + 3 * lanes, p * scale)
 
 
 @arithmetic
-def _multiply(lanes, at, a, by, b):  # pragma: no cover
+def _multiply(one, i, a, j, b):  # pragma: no cover
     """Puts the product of two 2 x 2 blocks in the place of the first."""
-    for l in range(lanes):
-        i, j = at + l, by + l
-        p, q, r, s = a[i], a[i + lanes], a[i + 2 * lanes], a[i + 3 * lanes]
-        t, u, v, w = b[j], b[j + lanes], b[j + 2 * lanes], b[j + 3 * lanes]
-        a[i], a[i + lanes] = p * t + q * v, p * u + q * w
-        a[i + 2 * lanes], a[i + 3 * lanes] = r * t + s * v, r * u + s * w
+    lanes = width(one)
+    p, q, r, s = get(one, a, i), get(one, a, i + lanes), get(one, a, i + 2 * lanes), get(one, a, i + 3 * lanes)
+    t, u, v, w = get(one, b, j), get(one, b, j + lanes), get(one, b, j + 2 * lanes), get(one, b, j + 3 * lanes)
+    put(one, a, i, p * t + q * v)
+    put(one, a, i + lanes, p * u + q * w)
+    put(one, a, i + 2 * lanes, r * t + s * v)
+    put(one, a, i + 3 * lanes, r * u + s * w)
 
 
 @arithmetic
-def _subtract(lanes, at, a, by, b, to, out):  # pragma: no cover
+def _subtract(one, i, a, j, b, o, out):  # pragma: no cover
     """Takes the product of two 2 x 2 blocks off a third."""
-    for l in range(lanes):
-        i, j, o = at + l, by + l, to + l
-        p, q, r, s = a[i], a[i + lanes], a[i + 2 * lanes], a[i + 3 * lanes]
-        t, u, v, w = b[j], b[j + lanes], b[j + 2 * lanes], b[j + 3 * lanes]
-        c, d, e, f = out[o], out[o + lanes], out[o + 2 * lanes], out[o + 3 * lanes]
-        out[o], out[o + lanes] = c - (p * t + q * v), d - (p * u + q * w)
-        out[o + 2 * lanes], out[o + 3 * lanes] = e - (r * t + s * v), f - (r * u + s * w)
+    lanes = width(one)
+    p, q, r, s = get(one, a, i), get(one, a, i + lanes), get(one, a, i + 2 * lanes), get(one, a, i + 3 * lanes)
+    t, u, v, w = get(one, b, j), get(one, b, j + lanes), get(one, b, j + 2 * lanes), get(one, b, j + 3 * lanes)
+    put(one, out, o, get(one, out, o) - (p * t + q * v))
+    put(one, out, o + lanes, get(one, out, o + lanes) - (p * u + q * w))
+    put(one, out, o + 2 * lanes, get(one, out, o + 2 * lanes) - (r * t + s * v))
+    put(one, out, o + 3 * lanes, get(one, out, o + 3 * lanes) - (r * u + s * w))
 
 
 @kernel
-def _linear_guess(lanes, network, wanted, state, pivot, above, below, x, v):  # pragma: no cover
+def _linear_guess(one, network, wanted, state, pivot, above, below, x, v):  # pragma: no cover
     """Angles of the linear (DC) power flow, magnitudes 1, for the active lanes: where a cold start begins."""
     first, column, update, links, upper, link_y = network[2], network[3], network[4], network[5], network[7], network[9]
-    n = len(first) - 1
+    n, lanes = len(first) - 1, width(one)
     pivot[: 4 * n * lanes] = 0.0
     above[:] = 0.0
     below[:] = 0.0
@@ -470,8 +500,8 @@ def _linear_guess(lanes, network, wanted, state, pivot, above, below, x, v):  # 
     for i in range(len(links)):
         for l in range(lanes):
             pivot[4 * links[i] * lanes + l] += link_y[2 * i + 1]
-    _factorise(lanes, first, column, update, pivot, above, below)
-    _substitute(lanes, first, column, pivot, above, below, x)
+    _factorise(one, first, column, update, pivot, above, below)
+    _substitute(one, first, column, pivot, above, below, x)
     for k in range(n):
         for l in range(lanes):
             if state[l] == ACTIVE:

@@ -1,0 +1,144 @@
+"""How the time of a step grows with the grid, beside the bare solver's: ``python -m experiments.growth``.
+
+One agent that does nothing steps pandapower's networks one at a time. The solver is timed where it is called; what the
+step takes besides is the part around it, which should grow no faster than the number of buses. CPU seconds throughout.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import process_time
+
+import numpy as np
+import pandapower.networks
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import marlgrid
+from experiments.speed import Budget, pin_to_one_core
+from marlgrid.model.datasets.pandapower_net import grid_from_pandapower
+from marlgrid.powerflow import power_flow
+from marlgrid.powerflow.base import Flow, PowerFlow, PowerFlowInput
+
+CASES = ("case14", "case118", "case300", "case1354pegase", "case2869pegase")
+SLOPE = 1.0
+"""Largest exponent of the part of a step around the solver."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Microseconds on one grid: medians over its steps."""
+
+    case: str
+    n_bus: int
+    step: float
+    solver: float
+    around: float
+
+
+class Timed:
+    """A solver that keeps the time of its calls."""
+
+    def __init__(self, solver: PowerFlow) -> None:
+        self.solver = solver
+        self.seconds = 0.0
+
+    def solve(self, inputs: PowerFlowInput, start: np.ndarray, rows: np.ndarray) -> Flow:
+        begun = process_time()
+        flow = self.solver.solve(inputs, start, rows)
+        self.seconds += process_time() - begun
+        return flow
+
+
+def measure(case: str, seconds: float) -> Point:
+    """Steps a case for a time, after one episode's start that compiles what is to be compiled."""
+    net = getattr(pandapower.networks, case)()
+    solver = Timed(power_flow("newton", grid_from_pandapower(net, case)))
+    env = marlgrid.parallel_env(net, zones=1, power_flow=solver)
+    step, around, played = [], [], 0.0
+    episode, warm_up = 0, True
+    while played < seconds or len(step) < 20:
+        if not env.agents:
+            env.reset(seed=episode)
+            episode += 1
+        solver.seconds = 0.0
+        begun = process_time()
+        env.step(dict.fromkeys(env.agents, 0))
+        taken = process_time() - begun
+        if warm_up:
+            warm_up = False
+            continue
+        played += taken
+        step.append(taken)
+        around.append(taken - solver.seconds)
+    whole, besides = 1e6 * median(step), 1e6 * median(around)
+    return Point(case, len(net.bus), whole, whole - besides, besides)
+
+
+def slope(points: Sequence[Point], part: str) -> float:
+    """Exponent of the growth with the number of buses: the slope of a straight line through the logarithms."""
+    buses = np.log([point.n_bus for point in points])
+    return float(np.polyfit(buses, np.log([getattr(point, part) for point in points]), 1)[0])
+
+
+def table(points: Sequence[Point]) -> str:
+    """Markdown."""
+    rows = [
+        f"| {p.case} | {p.n_bus} | {p.step:.0f} | {p.solver:.0f} | {p.around:.0f} | {p.around / p.n_bus:.2f} |"
+        for p in points
+    ]
+    head = [
+        "| case | buses | step, us | solver, us | around it, us | around it, us per bus |",
+        "|---|---|---|---|---|---|",
+    ]
+    slopes = " | ".join(f"{slope(points, part):.2f}" for part in ("step", "solver", "around"))
+    return "\n".join([*head, *rows, f"| exponent |  | {slopes} |  |"])
+
+
+def draw(points: Sequence[Point], path: Path) -> None:
+    """Both parts against the number of buses, with a straight line of exponent 1 through the first."""
+    figure = Figure(figsize=(7, 4.5), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    buses = np.array([point.n_bus for point in points])
+    for part, label in (("step", "whole step"), ("around", "around the solver"), ("solver", "solver")):
+        times = [getattr(point, part) for point in points]
+        axes.plot(buses, times, marker="o", label=f"{label}: exponent {slope(points, part):.2f}")
+    axes.plot(buses, points[0].around * buses / buses[0], "k:", linewidth=1, label="linear")
+    axes.set(xscale="log", yscale="log", xlabel="buses", ylabel="CPU time of a step (us)")
+    axes.set_title("One environment, one agent, doing nothing")
+    axes.legend()
+    figure.savefig(path)
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m experiments.growth", description=__doc__.split("\n")[0])
+    parser.add_argument("--case", nargs="+", default=list(CASES), help="names in pandapower.networks, small to large")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of stepping, on each grid")
+    parser.add_argument("--plot", type=Path, help="file for the picture, such as docs/growth.png")
+    chosen = parser.parse_args(argv)
+    if len(chosen.case) < 2 or chosen.seconds <= 0:
+        parser.error("give at least two grids and a positive time")
+    for case in chosen.case:
+        if not hasattr(pandapower.networks, case):
+            parser.error(f"pandapower.networks has no {case!r}")
+    return chosen
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    chosen = arguments(argv)
+    pin_to_one_core()
+    points = [measure(case, chosen.seconds) for case in chosen.case]
+    print(table(points))
+    what = f"exponent of the part of a step around the solver, {points[0].n_bus} to {points[-1].n_bus} buses"
+    print(Budget(what, SLOPE, slope(points, "around"), at_least=False, unit=""))
+    if chosen.plot is not None:
+        draw(points, chosen.plot)
+
+
+if __name__ == "__main__":
+    main()
