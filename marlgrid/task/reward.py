@@ -20,6 +20,7 @@ from marlgrid.model.system import System
 from marlgrid.simulation.action import Action
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
+from marlgrid.task.rewards_attention import AlarmReward, AlertReward
 from marlgrid.task.rewards_economy import EconomicReward, L2RPNSandBoxScore, L2RPNWCCI2022ScoreFun, RedispReward
 from marlgrid.task.rewards_episode import (
     ConstantReward,
@@ -128,6 +129,8 @@ REWARDS: dict[str, Callable[[str], RewardFn]] = {
             RedispReward,
             L2RPNSandBoxScore,
             L2RPNWCCI2022ScoreFun,
+            AlarmReward,
+            AlertReward,
         )
     },
 }

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from marlgrid.model.attention import AttentionRules
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
 from marlgrid.model.system import System
@@ -84,12 +85,14 @@ def small_grid(**changes) -> Grid:
     return Grid(**(fields | changes))
 
 
-def small_system(parameters: dict | None = None, tie_lines: str = "both", **changes) -> System:
+def small_system(
+    parameters: dict | None = None, tie_lines: str = "both", attention: AttentionRules | None = None, **changes
+) -> System:
     """The grid with its two zones, Grid2Op's default parameters and three attackable lines."""
     grid = small_grid(**changes)
     rules = AttackRules(lines=("line_0", "line_1", "line_2"), max_duration=4, cooldown=6, initial_budget=8.0)
     zones = Zones(grid, np.array([0, 1, 1], dtype=np.int32), tie_lines)
-    return System(grid, zones, Parameters().changed(parameters or {}), rules)
+    return System(grid, zones, Parameters().changed(parameters or {}), rules, attention or AttentionRules())
 
 
 class StillSeries:

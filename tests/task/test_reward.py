@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from marlgrid.model.attention import AttentionRules
 from marlgrid.simulation.action import do_nothing
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, take
@@ -21,7 +22,7 @@ from marlgrid.task.reward import (
 )
 from tests.simulation.small import small_system, start
 
-SYSTEM = small_system()
+SYSTEM = small_system(attention=AttentionRules({"west": ("line_0",)}, ("line_0", "line_1")))
 GRID = SYSTEM.grid
 
 
