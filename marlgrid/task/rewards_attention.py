@@ -34,7 +34,7 @@ class AlarmReward(Scoped):
                 "AlarmReward needs alarm areas, and the case has none: give it attention={'alarm_areas': …}"
             )
         values = np.where(after.outcome == Outcome.TIME_LIMIT, 1.0, 0.0)
-        for row in np.flatnonzero(after.lost):
+        for row in np.flatnonzero(after.lost).tolist():
             values[row] = self.at_game_over(system, after, row, after.disc_lines[row] == 0)
         return spread(values[:, None], system)
 
