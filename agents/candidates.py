@@ -95,7 +95,7 @@ class Candidates:
             first = np.where(idle, 0, self.table.start[chosen[part]]).astype(np.int32)
             last = np.where(idle, 0, self.table.start[chosen[part] + 1]).astype(np.int32)
             action = Action(self.table.commands, first, last)
-            after, ruling = simulate(task.system, task.solver, task.series, take(state, rows[part]), action)
+            after, ruling = simulate(task.system, task.foreseeing, task.series, take(state, rows[part]), action)
             fine = (after.outcome <= Outcome.TIME_LIMIT) & ruling.accepted.all(axis=1)
             loading[part] = np.where(fine, after.rho.max(axis=1), LOST)
         return loading

@@ -186,7 +186,7 @@ class WhatIf:
     def outcomes(self, _: Any = None) -> State:
         """What each candidate leads to."""
         task = self.env.task
-        return simulate(task.system, task.solver, task.series, self._state, self._action)[0]
+        return simulate(task.system, task.foreseeing, task.series, self._state, self._action)[0]
 
 
 class Grid2OpWhatIf:

@@ -106,8 +106,10 @@ class LockStep:
         if limits != 1:
             self._scale(limits)
         self.series = Replay(series)
-        solver = power_flow("dc" if self.system.parameters.env_dc else "newton", self.system.grid)
-        self.stepper = Stepper(self.system, solver, areas_of(self.env))
+        flow, areas = "dc" if self.system.parameters.env_dc else "newton", areas_of(self.env)
+        self.stepper = Stepper(self.system, power_flow(flow, self.system.grid), areas)
+        foreseen_on = self.system.forecast_grid or self.system.grid
+        self.foreseer = Stepper(self.system, power_flow(flow, foreseen_on), areas)
 
     def _scale(self, limits: float) -> None:
         """Thermal limits of both worlds; unscaled, each has those that it read."""
@@ -123,7 +125,7 @@ class LockStep:
         """
         self.policy, self.rng, self.tally = policy, np.random.default_rng(seed), Tally()
         every = max(n_step // n_simulate, 1) if n_simulate else 0
-        self.what_if = WhatIf(self.stepper, self.series, policy, every) if every else None
+        self.what_if = WhatIf(self.foreseer, self.series, policy, every) if every else None
         bar, episode = tqdm(total=n_step, disable=not progress, unit="step", leave=False), 0
         while self.tally.steps < n_step:
             before = self.tally.steps
@@ -188,16 +190,8 @@ class LockStep:
         self.report(where, problems)
         return observation, bool(problems) or (done and failed) or self.differs(where, observation) or done
 
-    @property
-    def simulates_elsewhere(self) -> bool:
-        """Whether Grid2Op simulates on another grid than it plays on."""
-        return self.case.endswith("diff_grid")
-
     def foresee(self, where: str, observation: Any) -> None:
         """What-if answers of both for a few actions."""
-        if self.simulates_elsewhere:
-            self.tally.excluded["simulates-on-another-grid"] += 1
-            return
         for problems, excluded in self.what_if.compare(self.env, self.state, observation):
             self.tally.simulated += 1
             self.tally.excluded.update(excluded)

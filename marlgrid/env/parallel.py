@@ -20,6 +20,7 @@ from marlgrid.simulation.state import State
 from marlgrid.task.accounts import zero_totals
 from marlgrid.task.action_view import ActionView
 from marlgrid.task.actions import Mask
+from marlgrid.task.allowance import Allowance
 from marlgrid.task.noise import Noise, NoiseSpec, noise_from
 from marlgrid.task.observation import Observation
 from marlgrid.task.sight import Sight
@@ -71,6 +72,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         self.state_space = task.state_space
         self._rng = np.random.default_rng(seed)
         self._episode: Episode | None = None
+        self._allowance = Allowance(task.system.parameters)
 
     # ------------------------------------------------------------------ spaces
     def observation_space(self, agent: str) -> spaces.Space[Any]:
@@ -104,6 +106,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         if seed is not None:
             self._rng = np.random.default_rng(int(seed))
         self._episode, outputs = begin(self.task, [self.starts.draw(self._rng, options)])
+        self._allowance = Allowance(self.task.system.parameters)
         self.agents = self.possible_agents[:]
         self._show()
         return self._observations(outputs), self._infos(outputs)
@@ -122,6 +125,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
                 f"actions is a {type(actions).__name__}, give a dict with one action for each of {self.agents}"
             )
         self._episode, outputs = self.task.step(episode, {agent: [action] for agent, action in actions.items()})
+        self._allowance.next_step()
         agents = self.possible_agents
         terminated, truncated = bool(outputs.terminated[0]), bool(outputs.truncated[0])
         if terminated or truncated:
@@ -155,7 +159,8 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         """The whole grid in the field's terms, with ``simulate``; exact, or with ``noise`` (``"grid2op"``, ...)."""
         state = self._started("observe_grid").state
         errors = noise_from(noise, self.task.system)
-        return Observation(self.task, state, play=partial(ForecastEnv, mask=self.mask), noise=errors)
+        play = partial(ForecastEnv, mask=self.mask)
+        return Observation(self.task, state, play=play, noise=errors, allowance=self._allowance)
 
     def observe_zone(self, agent: str) -> ZoneObservation:
         """What the zone sees, in the field's terms and with numbers of its own, with ``simulate``.

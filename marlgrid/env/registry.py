@@ -110,10 +110,12 @@ def make_task(
     agent = isinstance(opponent, str) and opponent == "agent"
     if opponent_reward is not None and not agent:
         raise ValueError(f"opponent_reward is for opponent='agent' only, but opponent is {opponent!r}")
+    solver = _power_flow(power_flow, system.parameters)
     return Task(
         system=system,
         series=series,
-        solver=solver_from(_power_flow(power_flow, system.parameters), system.grid),
+        solver=solver_from(solver, system.grid),
+        forecast_solver=None if system.forecast_grid is None else solver_from(solver, system.forecast_grid),
         actions=actions_from(actions, system, pad),
         observation=observation_from(observation, system, series, pad),
         reward=reward_from(reward),

@@ -65,7 +65,7 @@ class GridEnv(gymnasium.Env[Any, Any]):
     def observe_grid(self, noise: NoiseSpec = None) -> Observation:
         """The whole grid in the field's terms, see ``GridParallelEnv.observe_grid``."""
         seen = self.parallel.observe_grid(noise)
-        return Observation(seen.task, seen.state, play=_alone, noise=seen.noise)
+        return Observation(seen.task, seen.state, play=_alone, noise=seen.noise, allowance=seen.allowance)
 
     def render(self) -> Any:
         """See ``GridParallelEnv.render``."""

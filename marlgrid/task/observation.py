@@ -16,6 +16,7 @@ from marlgrid.simulation.action import Action, Commands, joint
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State, take
 from marlgrid.simulation.topology import switch
+from marlgrid.task.allowance import Allowance
 from marlgrid.task.attributes import ATTRIBUTES, Attribute, size_of
 from marlgrid.task.commands import make_action, split_by_zone
 from marlgrid.task.foresight import foreseen, horizons, own_forecast, simulate
@@ -87,10 +88,14 @@ class Observation(Record):
         play: Callable[[Task, State], Any] | None = None,
         noise: Noise | None = None,
         stream: int = STREAM_NOISE,
+        allowance: Allowance | None = None,
     ) -> None:
-        """Row ``row`` of a batch; with ``noise``, as the sensors have it: its errors are drawn from ``stream``."""
+        """Row ``row`` of a batch; with ``noise``, as the sensors have it: its errors are drawn from ``stream``.
+
+        ``allowance`` counts the calls of ``simulate``; without one there may be any number.
+        """
         super().__init__(task.system, {})
-        self.task, self.play, self.noise, self.stream = task, play, noise, stream
+        self.task, self.play, self.noise, self.stream, self.allowance = task, play, noise, stream, allowance
         self.state = state if state.n_env == 1 and row == 0 else take(state, np.array([row]))
 
     def _value(self, name: str) -> Any:
@@ -102,7 +107,9 @@ class Observation(Record):
     @cached_property
     def exact(self) -> Observation:
         """The same without noise."""
-        return self if self.noise is None else Observation(self.task, self.state, play=self.play)
+        return (
+            self if self.noise is None else Observation(self.task, self.state, play=self.play, allowance=self.allowance)
+        )
 
     @cached_property
     def _draws(self) -> np.ndarray:
@@ -142,16 +149,22 @@ class Observation(Record):
         ``action`` is a mapping from agents to elements of their spaces (or commands), a mapping as for ``make_action``,
         commands (each goes to the zone that owns its element), or None for nothing. Attacks in force go on, none
         starts. The answer can be asked in turn: it foresees what this observation does, see ``foresight.simulate``.
-        Raises ValueError beyond the forecasts, and on an episode that is over.
+        Raises ValueError beyond the forecasts, and on an episode that is over; SimulationLimitError where the
+        parameters limit the calls.
         """
         self._running("simulate")
         task = self.task
         asked = self._joint(action)
-        after, ruling, series = simulate(task.system, task.solver, task.series, self.state, asked, horizon)
+        if self.allowance is not None:
+            self.allowance.spend()
+        after, ruling, series = simulate(task.system, task.foreseeing, task.series, self.state, asked, horizon)
         reward = values_of(task.reward, task.system, self.state, asked, ruling, after)[0]
         told = Simulated(ruling.reason[0], reward, Outcome(int(after.outcome[0])), after.disc_lines[0])
         ahead = replace(task, series=series)
-        return Observation(ahead, after, play=self.play, noise=self.noise, stream=STREAM_FORESEEN), told
+        foreseen_as = Observation(
+            ahead, after, play=self.play, noise=self.noise, stream=STREAM_FORESEEN, allowance=self.allowance
+        )
+        return foreseen_as, told
 
     def add_act(self, action: Mapping[str, Any] | Commands | None) -> Record:
         """The topology after ``action`` (as for ``simulate``), without rules, outages, protections or power flow.
@@ -245,7 +258,9 @@ class Observation(Record):
     def _playable(self, series: TimeSeries, start: State) -> Any:
         if self.play is None:
             raise ValueError("only an observation of an environment's observe_grid() can be played on")
-        return self.play(replace(self.task, series=series, opponent=None, opponent_agent=False), start)
+        return self.play(
+            replace(self.task, solver=self.task.foreseeing, series=series, opponent=None, opponent_agent=False), start
+        )
 
 
 def _lost(system: System, attribute: Attribute) -> Any:

@@ -81,6 +81,8 @@ class Task:
     """False: no masks are computed."""
     split: str = "train"
     """Scenarios that ``reset`` draws from when none is named."""
+    forecast_solver: PowerFlow | None = None
+    """Solver of what is foreseen, where the data have another grid for that; None: ``solver``."""
 
     def __post_init__(self) -> None:
         if self.opponent is not None and self.opponent_agent:
@@ -89,9 +91,14 @@ class Task:
             raise ValueError("the opponent agent has no line to attack: name some in the system's attack rules")
         bind = getattr(self.opponent, "bind", None)
         if bind is not None:
-            object.__setattr__(self, "opponent", bind(self.series, self.solver))
+            object.__setattr__(self, "opponent", bind(self.series, self.foreseeing))
         if self.split not in self.series.splits:
             raise ValueError(f"unknown split {self.split!r}; choose from {sorted(self.series.splits)}")
+
+    @property
+    def foreseeing(self) -> PowerFlow:
+        """The solver of what is foreseen."""
+        return self.solver if self.forecast_solver is None else self.forecast_solver
 
     # ------------------------------------------------------------------ agents and spaces
     @cached_property

@@ -121,3 +121,10 @@ def test_gym_env_is_the_parallel_env_of_one_zone():
         assert reward == rewards["zone_0"]
         assert not terminated
         assert truncated == (step == 3)
+
+
+def test_a_linear_power_flow_by_parameter():
+    env = marlgrid.parallel_env("case5", parameters={"ENV_DC": True})
+    assert type(env.task.solver).__name__ == "DCPowerFlow"
+    with pytest.raises(ValueError, match="power_flow is 'newton', but the parameter env_dc asks for 'dc'"):
+        marlgrid.parallel_env("case5", parameters={"env_dc": True}, power_flow="newton")

@@ -15,6 +15,7 @@ pytest.importorskip("grid2op")
 import pandas as pd
 
 from experiments.parity import LockStep
+from marlgrid.task.allowance import Allowance, SimulationLimitError
 
 SANDBOX, STORAGE = "l2rpn_case14_sandbox", "educ_case14_storage"
 CHANGES = {
@@ -126,3 +127,47 @@ def test_minimum_times_of_shipped_data(case, switch_off):
         pair = CountingTimes(case, 1.0, parameters)
     for policy in ("dispatch", "random"):
         run(pair, policy, 150)
+
+
+def test_what_is_foreseen_on_a_grid_of_its_own():
+    """``grid_forecast.json``: Grid2Op simulates on it, and so does this; the grid that is played on would differ."""
+    pair = lock_step("l2rpn_case14_sandbox_diff_grid", 1.0, None)
+    assert run(pair, "random", 20, 3).simulated >= 10
+    pair.foreseer = pair.stepper
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert pair.run("nothing", 2, 1, progress=False).mismatches
+
+
+def test_the_limits_of_simulate_count_as_in_grid2op():
+    """Two calls per step and five per episode: which of three in each step are one too many."""
+    from grid2op.Exceptions import SimulateUsedTooMuchThisEpisode, SimulateUsedTooMuchThisStep
+
+    pair = lock_step(SANDBOX, 1.0, {"max_simulate_per_step": 2, "max_simulate_per_episode": 5})
+    allowance, nothing = Allowance(pair.system.parameters), pair.env.action_space({})
+    there, here = [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        observation = pair.reset(0)
+        for calls in (2, 2, 2):
+            for _ in range(calls):
+                too_many = (SimulateUsedTooMuchThisStep, SimulateUsedTooMuchThisEpisode)
+                there.append(_raises(too_many, observation.simulate, nothing))
+                here.append(_raises(SimulationLimitError, allowance.spend))
+            observation = pair.env.step(nothing)[0]
+            allowance.next_step()
+        pair.env.reset()
+        observation = pair.env.reset()
+        fresh = Allowance(pair.system.parameters)
+        for _ in range(3):
+            there.append(_raises(too_many, observation.simulate, nothing))
+            here.append(_raises(SimulationLimitError, fresh.spend))
+    assert here == there == [False] * 5 + [True] + [False, False, True]
+
+
+def _raises(error, call, *arguments) -> bool:
+    try:
+        call(*arguments)
+    except error:
+        return True
+    return False

@@ -1,7 +1,7 @@
 """Grid2Op's environment folders as they are, without Grid2Op: its grids, rules, opponents and chronics.
 
-Not taken over: reward, action and observation classes (their choice is a task's here), and another grid for forecasts
-(``grid_forecast.json``). Shunts out of service do not exist here.
+Not taken over: reward, action and observation classes (their choice is a task's here). Shunts out of service do not
+exist here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from marlgrid.model.datasets.customising import (
 from marlgrid.model.datasets.grid2op_attention import read_attention
 from marlgrid.model.datasets.grid2op_chronics import Names, Reading, read_interval, read_json, table_path
 from marlgrid.model.datasets.grid2op_config import Config, read_config
-from marlgrid.model.datasets.grid2op_grid import read_grid
+from marlgrid.model.datasets.grid2op_grid import read_forecast_grid, read_grid
 from marlgrid.model.datasets.grid2op_rules import read_attack_rules, read_attacker, read_parameters, read_rule_set
 from marlgrid.model.datasets.grid2op_series import FolderSeries
 from marlgrid.model.grid import Grid
@@ -86,6 +86,7 @@ def load_folder(
         delta_time=series.delta_time,
         rules=rule_set(grid, rules, of_folder),
         attacker=read_attacker(mixes[0] / "config.py", config, grid),
+        forecast_grid=read_forecast_grid(mixes[0], grid),
     )
     return Case(system, series)
 

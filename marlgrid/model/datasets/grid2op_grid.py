@@ -72,6 +72,28 @@ def read_grid(folder: Path, config: Config, n_busbar: int) -> Grid:
     return replace(grid, **changes)
 
 
+def read_forecast_grid(folder: Path, grid: Grid) -> Grid | None:
+    """The network that forecasts are computed on, ``grid_forecast.json``; None where the folder has none."""
+    path = folder / "grid_forecast.json"
+    if not path.is_file():
+        return None
+    try:
+        other = _grid_of_network(path.read_text(encoding="utf-8"), grid.n_busbar)
+    except Exception as error:
+        raise ValueError(f"{path} is not readable as a pandapower network in json: {error}") from error
+    different = [name for name in SAME if not np.array_equal(getattr(other, name), getattr(grid, name))]
+    if different:
+        raise ValueError(f"{path} has other elements than grid.json: {different} differ; only characteristics may")
+    return other
+
+
+SAME = (
+    "name_line", "name_gen", "name_load", "name_storage", "line_or_to_subid", "line_ex_to_subid", "gen_to_subid",
+    "load_to_subid", "storage_to_subid", "shunt_to_subid",
+)  # fmt: skip
+"""What the networks of a folder must have in common."""
+
+
 @lru_cache(maxsize=8)
 def _grid_of_network(text: str, n_busbar: int) -> Grid:
     """The grid of a pandapower network in json, kept for the next environment on the same network."""
