@@ -22,17 +22,26 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from experiments.parity_actions import POLICIES, commands_of, random_keys, random_warnings
-from experiments.parity_compare import differences, verdicts
-from experiments.parity_simulate import WhatIf
-from experiments.parity_step import Stepper
+from experiments.parity_actions import POLICIES, SCRIPTED, commands_of, random_keys, random_warnings, reading
+from experiments.parity_compare import SHUNTS, Attributes, clock_difference, verdicts
+from experiments.parity_operator import Operator
+from experiments.parity_rewards import Rewards, of_warnings, theirs
+from experiments.parity_simulate import N_ACTION, WhatIf
+from experiments.parity_step import Step, Stepper
+from experiments.parity_worlds import Replay, attacks_in, grid2op_environment, scenarios_of
 from marlgrid.model.datasets.case import load_case
 from marlgrid.powerflow import power_flow
 from marlgrid.simulation import Reason
 from marlgrid.simulation.action import joint
 from marlgrid.simulation.state import Outcome, State
 from marlgrid.simulation.step import initial
+from marlgrid.task.actions import DiscreteActions
+from marlgrid.task.commands import make_action
+from marlgrid.task.features import VectorObservation
+from marlgrid.task.observation import Observation
 from marlgrid.task.opening import limits, opening
+from marlgrid.task.reward import reward_from
+from marlgrid.task.task import Task
 
 
 @dataclass
@@ -50,6 +59,21 @@ class Tally:
     """Steps with an attack in force."""
     simulated: int = 0
     dispatch_gap_mw: float = 0.0
+    why: Counter = field(default_factory=Counter)
+    """What Grid2Op gave as the reason of each game over, and what it is called here."""
+
+    def count(self, ours: Step, attacked: np.ndarray, done: bool, info: dict) -> None:
+        """One step of both."""
+        self.steps += 1
+        self.under_attack += bool(attacked.any())
+        self.trips += int((ours.state.disc_lines >= 0).sum())
+        self.excluded.update(ours.excluded)
+        self.dispatch_gap_mw = max(self.dispatch_gap_mw, ours.gap_mw)
+        self.reasons[Reason(int(ours.ruling.reason[0, 0])).name] += 1
+        if done:
+            end = Outcome(int(ours.state.outcome[0])).name
+            self.ends[end] += 1
+            self.why["/".join(type(error).__name__ for error in info["exception"]) + " " + end] += 1
 
     def __str__(self) -> str:
         return (
@@ -61,36 +85,6 @@ class Tally:
         )
 
 
-class Replay:
-    """Our series with the outages that Grid2Op reports, whatever it drew them from."""
-
-    def __init__(self, series: Any) -> None:
-        self.series, self.outages = series, None
-        self.n_horizon, self.delta_time, self.splits = series.n_horizon, series.delta_time, series.splits
-
-    def note(self, observation: Any, hazard: np.ndarray) -> None:
-        parts = observation.time_next_maintenance, observation.duration_next_maintenance, hazard
-        self.outages = [np.asarray(part, dtype=np.int32)[None] for part in parts]
-
-    def forecast(self, scenario: np.ndarray, t: np.ndarray, horizon: int = 1) -> Any:
-        """One step ahead: maintenance goes on as planned, hazards run out."""
-        time_next, duration, hazard = self.outages
-        later, left = planned(time_next[0], duration[0])
-        return self.series.forecast(scenario, t, horizon)._replace(
-            time_next_maintenance=later[None], duration_next_maintenance=left[None],
-            hazard_duration=np.maximum(hazard - 1, 0),
-        )  # fmt: skip
-
-    def n_rows(self, scenario: int) -> int:
-        return self.series.n_rows(scenario)
-
-    def at(self, scenario: np.ndarray, t: np.ndarray) -> Any:
-        time_next, duration, hazard = self.outages
-        return self.series.at(scenario, t)._replace(
-            time_next_maintenance=time_next, duration_next_maintenance=duration, hazard_duration=hazard
-        )
-
-
 class LockStep:
     """Both worlds, side by side."""
 
@@ -99,17 +93,23 @@ class LockStep:
 
     def __init__(self, case: str, limits: float = 1.0, parameters: dict[str, Any] | None = None) -> None:
         """``limits`` scales all thermal limits: what is below 1 makes lines trip; ``parameters`` change both worlds."""
-        self.case, self.world = case, grid2op_environment(case, parameters or {})
+        self.tally, self.case = Tally(), case
+        self.system, series = load_case(case, zones=1, parameters=parameters)
+        self.world = grid2op_environment(case, parameters or {}, theirs(of_warnings(self.system)))
         self.episodes = scenarios_of(self.world)
         self.env = self.episodes[0][0]
-        self.system, series = load_case(case, zones=1, parameters=parameters)
         if limits != 1:
             self._scale(limits)
         self.series = Replay(series)
-        flow, areas = "dc" if self.system.parameters.env_dc else "newton", areas_of(self.env)
-        self.stepper = Stepper(self.system, power_flow(flow, self.system.grid), areas)
-        foreseen_on = self.system.forecast_grid or self.system.grid
-        self.foreseer = Stepper(self.system, power_flow(flow, foreseen_on), areas)
+        flow, foreseen_on = "dc" if self.system.parameters.env_dc else "newton", self.system.forecast_grid
+        self.stepper = Stepper(self.system, power_flow(flow, self.system.grid))
+        self.foreseer = Stepper(self.system, power_flow(flow, foreseen_on or self.system.grid))
+        self.rewards = Rewards(self.system)
+        self.task = Task(
+            self.system, self.series, self.stepper.solver, DiscreteActions(self.system, actions={}),
+            VectorObservation(self.system, self.series.series), reward_from("survival"), masks=False,
+        )  # fmt: skip
+        self.attributes = Attributes(self.env.observation_space.attr_list_vect, self.shunts_left_out)
 
     def _scale(self, limits: float) -> None:
         """Thermal limits of both worlds; unscaled, each has those that it read."""
@@ -118,16 +118,26 @@ class LockStep:
         for env in {id(env): env for env, _ in self.episodes}.values():
             env.set_thermal_limit(limit)
 
-    def run(self, policy: str, n_step: int, n_simulate: int = 0, seed: int = 0, progress: bool = True) -> Tally:
+    def run(
+        self,
+        policy: str,
+        n_step: int,
+        n_simulate: int = 0,
+        seed: int = 0,
+        progress: bool = True,
+        n_action: int = N_ACTION,
+    ) -> Tally:
         """At least ``n_step`` steps, a new scenario after each game over or mismatch.
 
-        On ``n_simulate`` of the states, what-if answers are compared too.
+        On ``n_simulate`` of the states, what-if answers to ``n_action`` actions are compared too.
         """
-        self.policy, self.rng, self.tally = policy, np.random.default_rng(seed), Tally()
-        every = max(n_step // n_simulate, 1) if n_simulate else 0
-        self.what_if = WhatIf(self.foreseer, self.series, policy, every) if every else None
+        self.rng, self.tally = np.random.default_rng(seed), Tally()
+        self.operator = Operator(self.system, self.stepper.solver, seed) if policy == SCRIPTED else None
+        self.policy, self.n_action = policy, n_action
+        self.every = max(n_step // n_simulate, 1) if n_simulate else 0
+        self.what_if = WhatIf(self.foreseer, self.series, self.found)
         bar, episode = tqdm(total=n_step, disable=not progress, unit="step", leave=False), 0
-        while self.tally.steps < n_step:
+        while self.tally.steps < n_step and not self.nothing_agrees(episode):
             before = self.tally.steps
             self.play(episode, n_step - before)
             bar.update(self.tally.steps - before)
@@ -135,19 +145,28 @@ class LockStep:
         bar.close()
         return self.tally
 
+    def nothing_agrees(self, episode: int) -> bool:
+        """No scenario can be started alike."""
+        return episode >= len(self.episodes) and self.tally.steps == 0
+
     def play(self, episode: int, n_step: int) -> None:
         observation = self.reset(episode)
         if self.differs("reset", observation):
             return
         for t in range(n_step):
             where = f"scenario {self.scenario} step {t + 1}"
-            if self.what_if is not None and self.tally.steps % self.what_if.every == 0:
+            if self.every and self.tally.steps % self.every == 0:
                 self.foresee(where, observation)
-            keys = random_keys(self.policy, self.system.grid, self.rng)
-            keys |= random_warnings(self.policy, self.system, self.rng)
-            observation, over = self.step(where, keys)
+            observation, over = self.step(where, self.keys())
             if over:
                 return
+
+    def keys(self) -> dict[str, Any]:
+        """The policy's next action."""
+        if self.operator is None:
+            drawn = random_keys(self.policy, self.system.grid, self.rng)
+            return drawn | random_warnings(self.policy, self.system, self.rng)
+        return self.operator.keys(self.state, self.series.forecast(self.state.scenario, self.state.t))
 
     def reset(self, episode: int) -> Any:
         """The same scenario in both."""
@@ -156,7 +175,8 @@ class LockStep:
         self.env.seed(episode)
         self.env.set_id(position)
         observation = self.env.reset(options=deepcopy(dict(self.options)))
-        self.series.note(observation, self.hazards())
+        self.tally.excluded.update([SHUNTS] * self.shunts_left_out)
+        self.series.note(observation.time_next_maintenance, observation.duration_next_maintenance, self.hazards())
         ours = np.array([self.scenario]), np.array([0]), np.array([self.series.n_rows(self.scenario) - 1])
         asked = opening(self.system, self.series.series, ours[0], [self.options.get("init state")])
         amps = limits(self.system.grid, [self.options.get("thermal limit")])
@@ -170,36 +190,44 @@ class LockStep:
     def step(self, where: str, keys: dict) -> tuple[Any, bool]:
         """One step of both; the observation there, and whether the episode is over or the two differ."""
         action = self.env.action_space(keys)
+        asked = make_action(self.system, keys)
         observation, _, done, info = self.env.step(action)
         failed = done and bool(info["exception"])
-        self.series.note(_as_planned(observation, self.state) if failed else observation, self.hazards())
-        injections = self.series.at(self.state.scenario, self.state.t + 1)
-        attacked, asked = attacks_in(info, self.system.grid.n_line), joint([[commands_of(action)]])
-        ours = self.stepper.advance(self.state, injections, asked, attacked, None if failed else observation)
+        if failed:
+            self.series.note_plan(self.state, self.hazards())
+        else:
+            self.series.note(observation.time_next_maintenance, observation.duration_next_maintenance, self.hazards())
+        before, injections = self.state, self.series.at(self.state.scenario, self.state.t + 1)
+        attacked, played = attacks_in(info, self.system.grid.n_line), joint([[asked]])
+        ours = self.stepper.advance(before, injections, played, attacked, None if failed else observation)
         self.state = ours.state
-        self.tally.steps += 1
-        self.tally.under_attack += bool(attacked.any())
-        self.tally.trips += int((self.state.disc_lines >= 0).sum())
-        self.tally.excluded.update(ours.excluded)
-        self.tally.dispatch_gap_mw = max(self.tally.dispatch_gap_mw, ours.gap_mw)
-        self.tally.reasons[Reason(int(ours.ruling.reason[0, 0])).name] += 1
-        if done:
-            self.tally.ends[Outcome(int(self.state.outcome[0])).name] += 1
-        problems = ours.problems + verdicts(ours, done, info)
+        self.tally.count(ours, attacked, done, info)
+        problems = reading(asked, commands_of(action)) + ours.problems + verdicts(ours, done, info)
+        problems += self.rewards.differences(before, played, ours.ruling, ours.state, info["rewards"])
         where = f"{where}, action {keys}"
         self.report(where, problems)
-        return observation, bool(problems) or (done and failed) or self.differs(where, observation) or done
+        return observation, self.differs(where, observation) or bool(problems) or done
+
+    @property
+    def shunts_left_out(self) -> bool:
+        """Whether Grid2Op lists shunts that are out of service."""
+        return len(self.env.observation_space.shunt_to_subid) != self.system.grid.n_shunt
 
     def foresee(self, where: str, observation: Any) -> None:
         """What-if answers of both for a few actions."""
-        for problems, excluded in self.what_if.compare(self.env, self.state, observation):
+        for problems, excluded in self.what_if.compare(self.env, self.state, observation, self.n_action):
             self.tally.simulated += 1
             self.tally.excluded.update(excluded)
             self.report(f"{where}, simulated", problems)
 
+    def found(self, state: State, observation: Any, but: tuple[str, ...] = ()) -> list[str]:
+        """Every attribute that differs, in words."""
+        return self.attributes.differences(Observation(self.task, state), observation, but)
+
     def differs(self, where: str, observation: Any) -> bool:
-        """Compares every attribute; reports the differences in words."""
-        problems = differences(self.state, observation)
+        """Compares every attribute and the clock; reports the differences in words."""
+        problems = self.found(self.state, observation)
+        problems += clock_difference(Observation(self.task, self.state), observation)
         self.report(where, problems)
         return bool(problems)
 
@@ -207,62 +235,6 @@ class LockStep:
         if problems:
             self.tally.mismatches.append(f"{where}: " + "; ".join(problems))
             tqdm.write(self.tally.mismatches[-1])
-
-
-def attacks_in(info: dict, n_line: int) -> np.ndarray:
-    """(n_line,) remaining steps of the attacks in force, the step that ``info`` tells of included."""
-    struck = info["opponent_attack_line"]
-    none = np.zeros(n_line, dtype=np.int32)
-    return none if struck is None else np.asarray(struck) * np.int32(info["opponent_attack_duration"])
-
-
-def _as_planned(observation: Any, state: State) -> Any:
-    """A game-over observation says nothing of outages: they go on as planned."""
-    injections = state.injections
-    observation.time_next_maintenance, observation.duration_next_maintenance = planned(
-        injections.time_next_maintenance[0], injections.duration_next_maintenance[0]
-    )
-    return observation
-
-
-def planned(time_next: np.ndarray, duration: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Maintenance one step later, as far as it can be told from what is known now."""
-    inside = time_next == 0
-    later = np.where(inside & (duration <= 1), -1, np.where(time_next > 0, time_next - 1, time_next))
-    return later, np.where(inside, np.maximum(duration - 1, 0), duration)
-
-
-def grid2op_environment(case: str, parameters: dict[str, Any]) -> Any:
-    """Grid2Op's environment with every kind of action, its own opponent, and some parameters changed."""
-    import grid2op
-    from grid2op.Action import PlayableAction
-    from lightsim2grid import LightSimBackend
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        world = grid2op.make(case, test=True, backend=LightSimBackend(), action_class=PlayableAction)
-        for env in mixes_of(world) if parameters else ():
-            changed = env.parameters
-            changed.init_from_dict({name.upper(): value for name, value in parameters.items()})
-            env.change_parameters(changed)
-            env.change_forecast_parameters(changed)
-        return world
-
-
-def mixes_of(world: Any) -> list[Any]:
-    """The environments of a multimix, or the one that there is."""
-    return list(world) if hasattr(world, "mix_envs") else [world]
-
-
-def scenarios_of(world: Any) -> list[tuple[Any, int]]:
-    """Environment and position in it of each scenario; a multimix has its mixes one after the other, as here."""
-    return [(mix, i) for mix in mixes_of(world) for i in range(len(mix.chronics_handler.subpaths))]
-
-
-def areas_of(env: Any) -> list[np.ndarray]:
-    """Substations of each area where the rules count by area, else nothing."""
-    rules = env._game_rules.legal_action  # noqa: SLF001 (nothing public tells)
-    return [np.asarray(area) for area in getattr(rules, "substations_id_by_area", {}).values()]
 
 
 def main(arguments: list[str] | None = None) -> int:

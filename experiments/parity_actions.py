@@ -10,7 +10,8 @@ from marlgrid.model.grid import Grid
 from marlgrid.model.system import System
 from marlgrid.simulation.action import NO_COMMANDS, Commands, Kind
 
-POLICIES = ("nothing", "random", "topology", "dispatch", "hostile")
+SCRIPTED = "scripted"
+POLICIES = ("nothing", "random", "topology", "dispatch", "hostile", SCRIPTED)
 KINDS = {
     "nothing": {"nothing": 1.0},
     "random": {
@@ -20,7 +21,7 @@ KINDS = {
     "dispatch": {"nothing": 0.2, "redispatch": 0.4, "storage": 0.3, "curtail": 0.1},
     "hostile": {"status": 0.15, "toggle": 0.1, "bus": 0.2, "change": 0.15, "redispatch": 0.1, "contradiction": 0.3},
 }  # fmt: skip
-"""How likely each policy is to play each kind."""
+"""How likely each random policy is to play each kind."""
 
 
 def random_keys(policy: str, grid: Grid, rng: np.random.Generator) -> dict[str, Any]:
@@ -109,3 +110,13 @@ def commands_of(action: Any) -> Commands:
         parts.append((np.full(len(index), kind, dtype=np.int8), index, np.asarray(value, dtype=float)[index]))
     kinds, indices, values = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Commands(kinds, indices, values) if len(kinds) else NO_COMMANDS
+
+
+def reading(ours: Commands, theirs: Commands) -> list[str]:
+    """Whether the same keys are read as other commands here."""
+    here, there = (
+        sorted(zip(*(np.asarray(column).tolist() for column in side), strict=True)) for side in (ours, theirs)
+    )
+    if len(here) == len(there) and np.allclose(np.array(here), np.array(there), rtol=1e-6):
+        return []
+    return [f"the action is read as {there} there, as {here} here (kind, element, value)"]

@@ -2,89 +2,121 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 from experiments.parity_step import Step
 from marlgrid.simulation import Reason
-from marlgrid.simulation.state import Outcome, State
+from marlgrid.simulation.state import Outcome
+from marlgrid.task.attributes import ATTRIBUTES
+from marlgrid.task.observation import Observation
 
-EXACT = (
-    "topo_vect", "time_before_cooldown_line", "time_before_cooldown_sub", "timestep_overflow",
-    "timestep_protection_engaged", "time_next_maintenance", "duration_next_maintenance",
-)  # fmt: skip
-ALARM = (
-    "is_alarm_illegal", "time_since_last_alarm", "last_alarm", "attention_budget", "was_alarm_used_after_game_over",
-)  # fmt: skip
+CLOCK = ("year", "month", "day", "hour_of_day", "minute_of_hour", "day_of_week")
+"""Compared as one time: Grid2Op's is one interval ahead of its data."""
+OURS = ("attack_remaining", "attack_budget", "attack_cooldown", "disc_lines", "outcome")
+"""Not in Grid2Op's observation; trips and end are compared with its info."""
 ALERT = (
     "active_alert", "attack_under_alert", "time_since_last_alert", "alert_duration", "total_number_of_alert",
     "time_since_last_attack", "was_alert_used_after_attack",
 )  # fmt: skip
-"""Exact too; the budget is single precision in both."""
+SHUNT_NAMES = ("_shunt_p", "_shunt_q", "_shunt_v", "_shunt_bus")
+SHUNTS = "shunts-out-of-service"
+"""Exclusion: Grid2Op lists shunts that are out of service, here they do not exist. Counted once per episode."""
 TOLERANCE = 1e-3
-"""Relative, of everything that is not an integer: Grid2Op tells in single precision."""
-
-
-def attributes(state: State) -> dict[str, np.ndarray]:
-    """Row 0 of the state under the names of Grid2Op's observation."""
-    flow, counters, dispatch = state.flow, state.counters, state.dispatch
-    told = {name: getattr(flow, name) for name in FLOWS}
-    told |= {name: getattr(counters, name) for name in counters._fields}
-    told |= {name: getattr(state.alarm, name) for name in ALARM}
-    told |= {name: getattr(state.alert, name) for name in ALERT}
-    told |= {
-        "topo_vect": state.topology.topo_vect,
-        "rho": state.rho,
-        "time_next_maintenance": state.injections.time_next_maintenance,
-        "duration_next_maintenance": state.injections.duration_next_maintenance,
-        "target_dispatch": dispatch.target,
-        "actual_dispatch": dispatch.actual,
-        "storage_charge": dispatch.storage_charge,
-        "storage_power": dispatch.storage_power,
-        "storage_power_target": dispatch.storage_power_target,
-        "gen_p_before_curtail": dispatch.p_before_curtail,
-        "curtailment_limit": dispatch.curtailment_limit,
-        "curtailment_limit_effective": dispatch.curtailment_limit_effective,
-    }
-    return {name: np.atleast_1d(array[0]) for name, array in told.items()}
-
-
-FLOWS = (
-    "p_or", "q_or", "v_or", "a_or", "theta_or", "p_ex", "q_ex", "v_ex", "a_ex", "theta_ex",
-    "gen_p", "gen_q", "gen_v", "gen_theta", "load_p", "load_q", "load_v", "load_theta", "storage_theta",
+"""Relative, below 1 absolute, of everything that is not an integer: Grid2Op tells in single precision."""
+AMBIGUOUS = (
+    Reason.AMBIGUOUS_LINE, Reason.AMBIGUOUS_BUS, Reason.REDISPATCH_OUT_OF_RANGE, Reason.CURTAILMENT_OUT_OF_RANGE,
+    Reason.STORAGE_OUT_OF_RANGE,
 )  # fmt: skip
+UNREACHABLE = "an unreachable redispatch"
+FLAGS = {
+    "is_illegal": "illegal", "is_ambiguous": "ambiguous", "failed_redispatching": UNREACHABLE,
+    "is_illegal_reco": "a start or stop too soon",
+}  # fmt: skip
+"""How Grid2Op's info says that an action is refused."""
 
 
-def differences(state: State, observation: Any, but: tuple[str, ...] = ()) -> list[str]:
-    """The attributes that differ, with the element that differs most."""
-    problems = []
-    for name, ours in attributes(state).items():
-        theirs = np.asarray(getattr(observation, name), dtype=float)
-        if theirs.size == 0 or name in but:
-            continue
-        allowed = 0.0 if name in EXACT + ALARM + ALERT else TOLERANCE * np.maximum(np.abs(theirs), 1.0)
-        excess = np.abs(ours - theirs) - allowed
-        i = int(excess.argmax())
-        if excess[i] > 0 or np.isnan(excess).any():
-            problems.append(f"{name}[{i}] there {theirs[i]:g}, here {ours[i]:g}")
-    return problems
+class Attributes:
+    """The attributes that both observations have, side by side."""
+
+    def __init__(self, their_names: list[str], shunts_left_out: bool) -> None:
+        """``their_names`` are the attributes of Grid2Op's observation."""
+        left_out = CLOCK + OURS + (SHUNT_NAMES if shunts_left_out else ())
+        self.names = [name for name in ATTRIBUTES if name in [*their_names, "thermal_limit"] and name not in left_out]
+
+    def differences(self, ours: Observation, theirs: Any, but: tuple[str, ...] = ()) -> list[str]:
+        """The attributes that differ, with the element that differs most; all at once, one by one only if some do."""
+        names = [name for name in self.names if name not in but]
+        here = np.concatenate([np.ravel(getattr(ours, name)) for name in names]).astype(float)
+        there = np.concatenate([np.ravel(getattr(theirs, name)) for name in names]).astype(float)
+        if here.shape == there.shape and (np.abs(here - there) <= self._allowed(ours, there, names)).all():
+            return []
+        problems = [problem for name in names for problem in _difference(name, ours, theirs)]
+        return problems or [f"sizes: there {there.shape}, here {here.shape}"]
+
+    def _allowed(self, ours: Observation, there: np.ndarray, names: list[str]) -> np.ndarray:
+        whole = [ATTRIBUTES[name].dtype is not float for name in names]
+        sizes = [np.size(getattr(ours, name)) for name in names]
+        return np.where(np.repeat(whole, sizes), 0.0, TOLERANCE * np.maximum(np.abs(there), 1.0))
+
+
+def differences(ours: Observation, theirs: Any, but: tuple[str, ...] = ()) -> list[str]:
+    """The attributes that differ between two observations, for a single comparison."""
+    return Attributes(theirs.attr_list_vect, shunts_left_out=False).differences(ours, theirs, but)
+
+
+def _difference(name: str, ours: Observation, theirs: Any) -> list[str]:
+    """In words, if there is one."""
+    here, there = (np.ravel(np.asarray(getattr(side, name), dtype=float)) for side in (ours, theirs))
+    if here.shape != there.shape:
+        return [f"{name} has {len(there)} values there, {len(here)} here"]
+    allowed = 0.0 if ATTRIBUTES[name].dtype is not float else TOLERANCE * np.maximum(np.abs(there), 1.0)
+    fine = np.abs(here - there) <= allowed
+    if fine.all():
+        return []
+    i = int(np.where(fine, -1.0, np.nan_to_num(np.abs(here - there), nan=np.inf)).argmax())
+    return [f"{name}[{i}] there {there[i]:g}, here {here[i]:g}"]
+
+
+def clock_difference(ours: Observation, theirs: Any) -> list[str]:
+    """Grid2Op shows the time at the end of the interval that its data is of."""
+    there, here = theirs.get_time_stamp() - timedelta(minutes=float(ours.delta_time)), ours.time_stamp
+    return [] if there == here else [f"time there {there}, here {here}"]
 
 
 def verdicts(ours: Step, done: bool, info: dict) -> list[str]:
     """How the verdicts on the action, the end and the trips differ."""
     reason, outcome = Reason(int(ours.ruling.reason[0, 0])), Outcome(int(ours.state.outcome[0]))
     tripped = ours.state.disc_lines[0]
-    flags = ("is_illegal", "is_ambiguous", "failed_redispatching", "is_illegal_reco")
-    refused = any(info[flag] for flag in flags)
+    failed = done and bool(info["exception"])
+    there = [name for flag, name in FLAGS.items() if info[flag]]
+    if failed:  # then Grid2Op calls the redispatch failed, whatever failed
+        there = [name for name in there if name != UNREACHABLE]
+    here = _kind_of(reason)
     problems = []
-    if not done and refused != (reason is not Reason.ACCEPTED):
-        problems.append(f"refused there {refused} ({_reasons(info)}), here {reason.name}")
+    if there != here:
+        problems.append(
+            f"the action is {' and '.join(there) or 'fine'} there ({_reasons(info)}), "
+            f"{' and '.join(here) or 'fine'} here ({reason.name})"
+        )
     if done != (outcome is not Outcome.RUNNING):
         problems.append(f"over there {done} ({_reasons(info)}), here {outcome.name} ({reason.name})")
-    if not done and (info["disc_lines"] != tripped).any():
+    if not failed and (info["disc_lines"] != tripped).any():
         problems.append(f"trips there {info['disc_lines']}, here {tripped}")
     return problems
+
+
+def _kind_of(reason: Reason) -> list[str]:
+    """What Grid2Op calls a refusal for this reason."""
+    if reason in (Reason.ACCEPTED, Reason.DISPATCH_INFEASIBLE):
+        return []
+    if reason in (Reason.REDISPATCH_TARGET_OUT_OF_RANGE, Reason.GEN_SWITCHED_OFF):
+        return [UNREACHABLE]
+    if reason is Reason.GEN_SWITCHED_TOO_SOON:
+        return [FLAGS["is_illegal_reco"]]
+    return [FLAGS["is_ambiguous" if reason in AMBIGUOUS else "is_illegal"]]
 
 
 def _reasons(info: dict) -> str:

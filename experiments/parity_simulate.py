@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from experiments.parity_actions import commands_of, random_keys
-from experiments.parity_compare import ALERT, differences, verdicts
-from experiments.parity_step import Stepper
+from experiments.parity_compare import ALERT, verdicts
+from experiments.parity_step import Step, Stepper
 from marlgrid.simulation.action import joint
 from marlgrid.simulation.state import State
 
-N_ACTION = 4
-"""Actions tried on each state, besides doing nothing."""
+N_ACTION = 20
+"""Actions tried on each state, doing nothing among them."""
+MIXED = ("random", "topology", "dispatch", "hostile")
+"""Where the tried actions are drawn from."""
 NOT_FORESEEN = ("time_next_maintenance", "duration_next_maintenance", *ALERT)
 """Grid2Op's simulated observation keeps the maintenance of the present, and knows no alert but those of the action."""
 
 
 class WhatIf:
-    """Tries actions on every ``every``-th state."""
+    """Tries the same actions in both."""
 
-    def __init__(self, stepper: Stepper, series: Any, policy: str, every: int) -> None:
-        self.stepper, self.series, self.policy, self.every = stepper, series, policy, every
+    def __init__(self, stepper: Stepper, series: Any, differences: Callable[..., list[str]]) -> None:
+        """``differences(step, observation, but)`` compares what both foresee."""
+        self.stepper, self.series, self.differences = stepper, series, differences
         self.rng = np.random.default_rng(7)
 
-    def compare(self, env: Any, state: State, observation: Any) -> Iterator[tuple[list[str], list[str]]]:
+    def compare(
+        self, env: Any, state: State, observation: Any, n_action: int = N_ACTION
+    ) -> Iterator[tuple[list[str], list[str]]]:
         """Problems and exclusions of each action."""
         grid = self.stepper.system.grid
         if state.t[0] >= self.series.n_rows(int(state.scenario[0])) - 1:
             return
         expected = self.series.forecast(state.scenario, state.t)
-        for keys in [{}] + [random_keys(self.policy, grid, self.rng) for _ in range(N_ACTION)]:
+        drawn = [random_keys(MIXED[i % len(MIXED)], grid, self.rng) for i in range(n_action - 1)]
+        for keys in [{}, *drawn]:
             action = env.action_space(keys)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 foreseen, _, done, info = observation.simulate(action)
             theirs = None if done else foreseen
             asked, going_on = joint([[commands_of(action)]]), state.attack.remaining[0]
-            ours = self.stepper.advance(state, expected, asked, going_on, theirs)
+            ours: Step = self.stepper.advance(state, expected, asked, going_on, theirs)
             problems = ours.problems + verdicts(ours, done, info)
             if theirs is not None and not problems:
-                problems = differences(ours.state, theirs, but=NOT_FORESEEN)
+                problems = self.differences(ours.state, theirs, but=NOT_FORESEEN)
             yield [f"action {keys}: {problem}" for problem in problems], ours.excluded

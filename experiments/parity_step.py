@@ -1,21 +1,19 @@
-"""One step here, stage by stage, with Grid2Op's dispatch and attacks put in where the two differ on purpose."""
+"""One step here, with Grid2Op's attacks put in, and its dispatch where the two differ on purpose."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections
-from marlgrid.powerflow.base import PowerFlow
-from marlgrid.simulation import attention, commitment, dispatch, protections, rules, topology
+from marlgrid.powerflow.base import Flow, PowerFlow, PowerFlowInput
 from marlgrid.simulation.action import Action, Kind, no_attack
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import State
-from marlgrid.simulation.step import _charge, _end
+from marlgrid.simulation.state import Outcome, State
+from marlgrid.simulation.step import advance
 
 TOLERANCE_MW = 0.05
 """Dispatch: what the reference's optimiser leaves open."""
@@ -25,6 +23,7 @@ OBJECTIVE_MW2 = 1e-4
 """By how much our objective may exceed the reference's: its single precision."""
 OPTIMUM, SHARE, AREA_ATTACK = "dispatch-optimum", "dispatch-share", "attack-renewed-each-step"
 """Exclusions: its optimiser stops early; it leaves open who offsets the targets; attacks of one step, drawn anew."""
+
 REFUSED_TARGET = "refused-target-pursued"
 """Exclusion: there a refused redispatch leaves a mark on the generator."""
 
@@ -40,16 +39,21 @@ class Step(NamedTuple):
     """Largest difference of the dispatch."""
 
 
+class Dispatched:
+    """A solver that is told other set points of the generators than those in the state."""
+
+    def __init__(self, solver: PowerFlow, setpoint: np.ndarray) -> None:
+        self.solver, self.setpoint = solver, setpoint
+
+    def solve(self, inputs: PowerFlowInput, start: np.ndarray, rows: np.ndarray) -> Flow:
+        return self.solver.solve(inputs._replace(gen_p=self.setpoint), start, rows)
+
+
 class Stepper:
-    """Steps our state next to Grid2Op's: a zone that owns everything, under the quotas of ``areas`` if there are any.
+    """Steps our state next to Grid2Op's: a zone that owns everything."""
 
-    ``areas`` are lists of substations: Grid2Op's rules by area count a line in the area of its origin.
-    """
-
-    def __init__(self, system: System, solver: PowerFlow, areas: list[np.ndarray]) -> None:
-        self.system, self.solver, self.areas = system, solver, areas
-        unlimited = {"max_line_status_changed": system.grid.n_line, "max_sub_changed": system.grid.n_sub}
-        self.unlimited = replace(system, parameters=system.parameters.changed(unlimited))
+    def __init__(self, system: System, solver: PowerFlow) -> None:
+        self.system, self.solver = system, solver
 
     def advance(
         self, state: State, injections: Injections, action: Action, attacked: np.ndarray, theirs: Any | None
@@ -58,52 +62,39 @@ class Stepper:
 
         ``theirs`` is the observation to agree with, None after a game over.
         """
-        before, system = state, self.system
-        ruling, wrong, excluded = self._attack(state, self._enforce(state, action, injections), attacked)
+        system, nobody = self.system, no_attack(1, self.system.grid.n_line)
+        problems, excluded = self._attacks(state, attacked)
+        before = state._replace(attack=state.attack._replace(remaining=attacked[None].astype(np.int32)))
+        after, ruling = advance(system, self.solver, before, injections, action, nobody)
         if Reason(int(ruling.reason[0, 0])) in (Reason.GEN_SWITCHED_OFF, Reason.REDISPATCH_TARGET_OUT_OF_RANGE):
-            state = _with_refused_targets(state, action)
-            excluded += [REFUSED_TARGET]
-        state = state._replace(injections=injections, t=state.t + 1)
-        state = topology.switch(system, state, action, ruling, injections)
-        state = dispatch.schedule(system, state, action, ruling, injections)
-        state, ruling = commitment.start_and_stop(system, before, state, action, ruling)
-        problems, gap = wrong, 0.0
-        if theirs is not None and state.running[0]:
+            excluded.append(REFUSED_TARGET)
+            before = _with_refused_targets(before, action)
+            after, ruling = advance(system, self.solver, before, injections, action, nobody)
+        gap = 0.0
+        if theirs is not None and after.outcome[0] != Outcome.DISPATCH_INFEASIBLE:
             their_dispatch = np.asarray(theirs.actual_dispatch, dtype=float)
-            gap = float(np.abs(state.dispatch.actual[0] - their_dispatch).max())
+            gap = float(np.abs(after.dispatch.actual[0] - their_dispatch).max())
             if gap > TOLERANCE_MW:
-                worse = judge_dispatch(system, before, state, their_dispatch)
-                problems = wrong + worse
-                excluded += [] if worse else [kind_of_gap(system, before, state, their_dispatch)]
-            state = _with_dispatch(state, their_dispatch)
-        state = protections.solve(system, self.solver, state)
-        state = topology.settle(system, state)
-        state = _end(rules.tick(system, state, ruling))
-        state = attention.register(system, state, action, ruling)
-        return Step(state, _charge(state, action, ruling), problems, excluded, gap)
+                worse = judge_dispatch(system, state, after, their_dispatch)
+                problems = problems + worse
+                excluded += [] if worse else [kind_of_gap(system, state, after, their_dispatch)]
+            if (after.dispatch.actual[0].astype(np.float32) != theirs.actual_dispatch).any():
+                # made again with Grid2Op's: a generator it moves by 1e-9 MW runs, and costs
+                setpoint = after.dispatch.scheduled_p + their_dispatch
+                after, ruling = advance(system, Dispatched(self.solver, setpoint), before, injections, action, nobody)
+                dispatch = after.dispatch._replace(actual=their_dispatch[None], setpoint=setpoint)
+                after = after._replace(dispatch=dispatch)
+        return Step(after, ruling, problems, excluded, gap)
 
-    def _enforce(self, state: State, action: Action, injections: Injections) -> Ruling:
-        """The judge's verdict, with the quotas of each area where Grid2Op has areas."""
-        nobody = no_attack(1, self.system.grid.n_line)
-        if self.areas:
-            grid, parameters = self.system.grid, self.system.parameters
-            ruling = rules.enforce(self.unlimited, state, action, nobody, injections.gen_p)
-            lines = [np.isin(grid.line_or_to_subid, area) & ruling.line_impacted[0] for area in self.areas]
-            subs = [ruling.sub_impacted[0][area] for area in self.areas]
-            few_lines = all(hit.sum() <= parameters.max_line_status_changed for hit in lines)
-            if few_lines and all(hit.sum() <= parameters.max_sub_changed for hit in subs):
-                return ruling
-        return rules.enforce(self.system, state, action, nobody, injections.gen_p)
-
-    def _attack(self, state: State, ruling: Ruling, attacked: np.ndarray) -> tuple[Ruling, list[str], list[str]]:
-        """Grid2Op's attacks in the ruling: its opponents draw them, some start one of a single step in each step."""
-        going_on = ruling.attacked[0]
+    def _attacks(self, state: State, attacked: np.ndarray) -> tuple[list[str], list[str]]:
+        """Whether attacks go on as here. Grid2Op's opponents draw them; some start one of a single step each step."""
+        going_on = state.attack.remaining[0]
         problems = []
         if (going_on[going_on > 0] != attacked[going_on > 0]).any():
             problems.append(f"attacks going on: there {_nonzero(attacked)}, here {_nonzero(going_on)}")
         off = state.topology.topo_vect[0, self.system.grid.line_or_pos_topo_vect] < 0
         renewed = ((attacked > 0) & (going_on == 0) & off).any()
-        return ruling._replace(attacked=attacked[None].astype(np.int32)), problems, [AREA_ATTACK] * bool(renewed)
+        return problems, [AREA_ATTACK] * bool(renewed)
 
 
 def _with_refused_targets(state: State, action: Action) -> State:
@@ -114,12 +105,6 @@ def _with_refused_targets(state: State, action: Action) -> State:
     new = gens[~modified[0, gens]]
     target[0, new], modified[0, gens] = state.dispatch.actual[0, new], True
     return state._replace(dispatch=state.dispatch._replace(target=target, modified=modified))
-
-
-def _with_dispatch(state: State, actual: np.ndarray) -> State:
-    """The state with Grid2Op's dispatch, so that flows compare."""
-    adopted = state.dispatch._replace(actual=actual[None], setpoint=state.dispatch.scheduled_p + actual)
-    return state._replace(dispatch=adopted)
 
 
 def _leaders(system: System, before: State, after: State, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 
 import numpy as np
 import pytest
@@ -11,79 +10,34 @@ import pytest
 pytest.importorskip("grid2op")
 
 from experiments.parity import LockStep, main
-from experiments.parity_actions import POLICIES
 from experiments.parity_step import judge_dispatch
 from marlgrid.simulation import rules, step
 from marlgrid.simulation.action import Commands, Kind, joint, no_attack
+from tests.experiments.agreement import agree, quietly, worlds
 
-FEW = ("rte_case5_example", "educ_case14_storage", "l2rpn_icaps_2021")
-MANY = (
-    "l2rpn_case14_sandbox", "l2rpn_case14_sandbox_diff_grid", "educ_case14_redisp", "rte_case14_realistic",
-    "rte_case14_redisp", "rte_case14_test", "rte_case14_opponent", "l2rpn_wcci_2020", "l2rpn_neurips_2020_track1",
-    "l2rpn_neurips_2020_track2", "l2rpn_wcci_2022_dev", "l2rpn_idf_2023", "rte_case118_example",
-)  # fmt: skip
 STORAGE = "educ_case14_storage"
-
-
-@pytest.fixture(scope="module")
-def worlds():
-    """One pair of worlds per case, made when asked for."""
-    made = {}
-
-    def world(case: str) -> LockStep:
-        if case not in made:
-            made[case] = quietly(lambda: LockStep(case))
-        return made[case]
-
-    return world
-
-
-def quietly(call):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return call()
-
-
-def agree(lock_step: LockStep, policy: str, n_step: int, n_simulate: int) -> None:
-    tally = quietly(lambda: lock_step.run(policy, n_step, n_simulate, progress=False))
-    assert tally.steps >= n_step
-    assert tally.mismatches == []
-    assert tally.simulated >= 5
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("case", FEW)
-def test_both_agree(worlds, case, policy):
-    agree(worlds(case), policy, n_step=25, n_simulate=2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("case", FEW + MANY)
-def test_both_agree_for_longer(worlds, case, policy):
-    agree(worlds(case), policy, n_step=150, n_simulate=6)
 
 
 def test_both_trip_the_same_lines_in_the_same_waves():
     lock_step = quietly(lambda: LockStep("l2rpn_icaps_2021", limits=0.6))
-    agree(lock_step, "topology", n_step=20, n_simulate=2)
+    agree(lock_step, "topology", n_step=20, n_simulate=2, n_action=5)
     assert lock_step.tally.trips > 20
 
 
-def test_other_rules_are_found_out(worlds):
+def test_other_rules_are_found_out():
     """The comparison can fail: here lines count as overloaded at a tenth of their limits."""
     honest = worlds(STORAGE)
     lock_step = object.__new__(LockStep)
     lock_step.__dict__.update(honest.__dict__)
     parameters = honest.system.parameters.changed({"soft_overflow_threshold": 0.1})
     lock_step.system = dataclasses.replace(honest.system, parameters=parameters)
-    lock_step.stepper = type(honest.stepper)(lock_step.system, honest.stepper.solver, [])
+    lock_step.stepper = type(honest.stepper)(lock_step.system, honest.stepper.solver)
     tally = quietly(lambda: lock_step.run("nothing", 3, progress=False))
     assert tally.mismatches
 
 
 @pytest.fixture(scope="module")
-def dispatched(worlds):
+def dispatched():
     """System, state before and state after a redispatch of 3 MW of generator 0."""
     lock_step = worlds(STORAGE)
     quietly(lambda: lock_step.reset(0))

@@ -8,36 +8,17 @@ import numpy as np
 import pytest
 
 from experiments.parity_actions import random_keys
+from experiments.parity_rewards import ours, theirs
 from marlgrid.model.datasets.case import load_case
 from marlgrid.powerflow import power_flow
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.actions import DiscreteActions
 from marlgrid.task.features import VectorObservation
 from marlgrid.task.observation import Observation
-from marlgrid.task.reward import (
-    REWARDS,
-    BridgeReward,
-    CombinedScaledReward,
-    FlatReward,
-    N1Reward,
-    RedispReward,
-    range_of,
-    reward_from,
-    values_of,
-)
+from marlgrid.task.reward import range_of, values_of
 from marlgrid.task.task import Task
 
-COMBINED = {"GameplayReward": 1.0, "EconomicReward": 2.0, "RedispReward": 0.5, "DistanceReward": 1.5}
-ELSEWHERE = ("survival", "SquaredMarginReward", "N1Reward", "AlarmReward", "AlertReward")
-OURS = {name: reward_from(name) for name in REWARDS if name not in ELSEWHERE}
-OURS |= {
-    "N1Reward": N1Reward(line=3, solver="lightsim"),
-    "CombinedReward": reward_from(COMBINED),
-    "CombinedScaledReward": CombinedScaledReward(reward_from(COMBINED)),
-    "FlatReward(2)": FlatReward(per_timestep=2.0),
-    "RedispReward(3)": RedispReward(alpha=3.0),
-    "BridgeReward(1, 4)": BridgeReward(min_pen_lte=1.0, max_pen_gte=4.0),
-}
+OURS = ours()
 COSTS = ("L2RPNSandBoxScore", "L2RPNWCCI2022ScoreFun")
 PLAYED = [
     {},
@@ -58,35 +39,6 @@ CLOCK = ("year", "month", "day", "hour_of_day", "minute_of_hour", "day_of_week")
 """Grid2Op shows its data one interval late."""
 
 
-def grid2ops() -> dict[str, type]:
-    """Grid2Op's reward classes; those with arguments as classes that fill them in."""
-    from grid2op import Reward
-
-    def with_arguments(name: str, *arguments) -> type:
-        cls = getattr(Reward, name)
-        return type(name, (cls,), {"__init__": lambda self, logger=None: cls.__init__(self, *arguments, logger=logger)})
-
-    def combined(name: str) -> type:
-        cls = getattr(Reward, name)
-
-        def filled(self, logger=None):
-            cls.__init__(self, logger=logger)
-            for part, weight in COMBINED.items():
-                self.addReward(part, getattr(Reward, part)(), weight)
-
-        return type(name, (cls,), {"__init__": filled})
-
-    classes = {name: getattr(Reward, name) for name in OURS if hasattr(Reward, name)}
-    return classes | {
-        "N1Reward": with_arguments("N1Reward", 3),
-        "CombinedReward": combined("CombinedReward"),
-        "CombinedScaledReward": combined("CombinedScaledReward"),
-        "FlatReward(2)": with_arguments("FlatReward", 2.0),
-        "RedispReward(3)": Reward.RedispReward.generate_class_custom_params(alpha_redisph=3.0),
-        "BridgeReward(1, 4)": with_arguments("BridgeReward", 1.0, 4.0),
-    }
-
-
 @pytest.fixture(scope="module", params=["l2rpn_case14_sandbox", "educ_case14_storage"])
 def worlds(request):
     """Grid2Op's environment, a task that plays the same data as one zone, and the list of its steps' rewards."""
@@ -99,7 +51,7 @@ def worlds(request):
             test=True,
             backend=lightsim2grid.LightSimBackend(),
             action_class=grid2op.Action.PlayableAction,
-            other_rewards=grid2ops(),
+            other_rewards=theirs(),
         )
     case = load_case(request.param, zones=1)
     kept = []
