@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import marlgrid
 from marlgrid import Reason
+from marlgrid.model.attention import AttentionRules
 from marlgrid.task.action_view import ActionView
+from marlgrid.task.commands import make_action
+from tests.simulation.small import small_system
 
 LINE = 3
 """Before it is taken out, its ends are on these busbars."""
@@ -115,3 +119,26 @@ def test_an_action_as_an_object(env):
         env.describe_action(3, "opponent_0")
     with pytest.raises(ValueError, match="give a whole number"):
         env.describe_action(-1, "zone_0")
+
+
+def test_alarms_and_alerts_there_and_back():
+    attention = AttentionRules(alarm_areas={"north": ("line_0", "line_1")}, alert_lines=("line_2", "line_3"))
+    system = replace(small_system(), attention=attention)
+    made = make_action(system, {"raise_alarm": ["north"], "raise_alert": [1], "redispatch": (0, 1.0)})
+    view = ActionView(system, made)
+    assert view.as_serializable_dict() == {
+        "redispatch": [["gen_0", 1.0]], "raise_alarm": ["north"], "raise_alert": ["line_3"],
+    }  # fmt: skip
+    for names in (True, False):
+        assert ActionView(system, make_action(system, view.as_serializable_dict(names))) == view
+    both = view + {"raise_alarm": ["north"], "raise_alert": ["line_2"]}
+    told = both.as_serializable_dict(names=False)
+    assert (told["raise_alarm"], told["raise_alert"]) == ([0], [0, 1])
+
+
+def test_one_agent_has_it_too():
+    env = marlgrid.gym_env("case5")
+    env.reset(seed=1)
+    assert str(env.describe_action(0)) == "do nothing"
+    made = env.make_action({"set_line_status": (0, -1)})
+    assert env.describe_action(made).as_serializable_dict(names=False) == {"set_line_status": [[0, -1]]}
