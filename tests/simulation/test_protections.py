@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from marlgrid.simulation.state import Outcome
-from tests.simulation.small import GivenCurrents, asks, play, small_system, start
+from marlgrid.simulation.step import initial
+from tests.simulation.small import GivenCurrents, StillSeries, asks, play, small_system, start
 
 REST = asks(0)
 
@@ -80,3 +84,50 @@ def _second_row_overloaded(solve):
         return flow._replace(a_or=amps)
 
     return overloaded
+
+
+class OneGenerator(GivenCurrents):
+    """A power flow in which gen_0 ends up at ``power`` MW, whatever it is set to."""
+
+    power = 40.0
+
+    def solve(self, inputs, start, rows):
+        flow = super().solve(inputs, start, rows)
+        gen_p = inputs.gen_p.copy()
+        gen_p[:, 0] = self.power
+        return flow._replace(gen_p=gen_p)
+
+
+@pytest.mark.parametrize(
+    ("power", "ends"),
+    [([40.0, 44.9], None), ([40.0, 45.1], 1), ([40.0, 35.0, 29.9], 2), ([98.0, 100.005], None), ([98.0, 100.5], 1)],
+)
+def test_the_episode_ends_when_a_generator_breaks_its_limits(power, ends):
+    """Ramps are 5 MW per step, pmax is 100 MW, and 0.01 MW are allowed."""
+    for stops in (True, False):
+        system = small_system({"stop_ep_if_gen_break_constraints": stops})
+        solver = OneGenerator(system)
+        solver.power = power[0]
+        state = start(system, solver=solver)
+        assert state.outcome[0] == Outcome.RUNNING, "starts are exempt"
+        for t, solver.power in enumerate(power[1:], start=1):
+            (_, state), _ = play(system, state, REST, solver=solver)
+            broken = stops and t == ends
+            assert state.outcome[0] == (Outcome.GEN_OUT_OF_LIMITS if broken else Outcome.RUNNING)
+
+
+def test_a_start_beyond_the_limits_is_exempt():
+    system = small_system({"stop_ep_if_gen_break_constraints": True})
+    solver = OneGenerator(system)
+    solver.power = 150.0
+    assert start(system, solver=solver).outcome[0] == Outcome.RUNNING
+
+
+def test_limits_of_each_episode_trip_lines():
+    system = small_system()
+    limit = np.full((2, 4), 100.0)
+    limit[1, 2] = 4.0
+    zeros = np.zeros(2, dtype=int)
+    state = initial(system, GivenCurrents(system), StillSeries(system), zeros, zeros, zeros, zeros + 9, None, limit)
+    assert state.disc_lines[:, 2].tolist() == [-1, 0], "10 A is more than twice 4 A"
+    assert state.rho[:, 0].tolist() == [0.1, 0.1]
