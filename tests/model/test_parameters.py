@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from marlgrid.model.parameters import AttackRules, Parameters
@@ -67,3 +71,15 @@ def test_what_cannot_be(changes, message):
 def test_terms_of_attack(terms, message):
     with pytest.raises(ValueError, match=message):
         AttackRules(**terms)
+
+
+def test_the_page_on_semantics_names_every_parameter_and_its_default():
+    page = (Path(__file__).parents[2] / "docs" / "semantics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`[A-Z_]+`(?:, )?)+) \| ([^|]+) \|", page, flags=re.MULTILINE)
+    told = {
+        name.strip("`").lower(): default
+        for names, defaults in rows
+        for name, default in zip(names.split(", "), defaults.split(", "), strict=True)
+    }
+    assert told.pop("forecast_dc") == "False"
+    assert told == {field.name: str(field.default) for field in fields(Parameters)}
