@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +13,13 @@ from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
 from marlgrid.simulation import forecast
-from marlgrid.simulation.action import Action
+from marlgrid.simulation.action import Action, Commands, joint
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
+from marlgrid.task.commands import make_action, split_by_zone
+
+if TYPE_CHECKING:
+    from marlgrid.task.task import Task
 
 
 def foreseen(series: TimeSeries, state: State) -> Foreseen:
@@ -59,6 +64,31 @@ def waited(system: System, state: State, n_step: int) -> State:
             timestep_protection_engaged=counters.timestep_protection_engaged + step * engaged,
         ),
         attack=state.attack._replace(remaining=np.maximum(remaining - step, 0)),
+    )
+
+
+def asked(task: Task, action: Mapping[str, Any] | Commands | None) -> Action:
+    """The joint action (of one environment) of a mapping from agents to elements of their spaces, or of commands or a
+    mapping as for ``make_action``, each part given to the zone that owns its element; None is nothing."""
+    system, zones = task.system, task.zones
+    if isinstance(action, Mapping) and set(action) <= set(zones):
+        nothing = split_by_zone(system, None)
+        parts = [task.actions.commands(z, action[a]) if a in action else nothing[z] for z, a in enumerate(zones)]
+        return joint([parts])
+    commands = make_action(system, action) if isinstance(action, Mapping) else action
+    return joint([split_by_zone(system, commands)])
+
+
+def all_accepted(system: System) -> Ruling:
+    """Every zone's action is accepted, no line is under attack."""
+    grid = system.grid
+    return Ruling(
+        reason=np.zeros((1, system.n_zone), dtype=np.int8),
+        accepted=np.ones((1, system.n_zone), dtype=np.bool_),
+        attack_refused=np.zeros(1, dtype=np.bool_),
+        attacked=np.zeros((1, grid.n_line), dtype=np.int32),
+        line_impacted=np.zeros((1, grid.n_line), dtype=np.bool_),
+        sub_impacted=np.zeros((1, grid.n_sub), dtype=np.bool_),
     )
 
 

@@ -12,17 +12,17 @@ import numpy as np
 
 from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections, TimeSeries
-from marlgrid.simulation.action import Action, Commands, joint
-from marlgrid.simulation.rules import Ruling
+from marlgrid.simulation.action import Commands
 from marlgrid.simulation.state import Outcome, State, take
 from marlgrid.simulation.topology import switch
 from marlgrid.task.allowance import Allowance
 from marlgrid.task.attributes import ATTRIBUTES, Attribute, size_of
-from marlgrid.task.commands import make_action, split_by_zone
-from marlgrid.task.foresight import foreseen, horizons, own_forecast, simulate
+from marlgrid.task.foresight import all_accepted, asked, foreseen, horizons, own_forecast, simulate
 from marlgrid.task.noise import STREAM_FORESEEN, STREAM_NOISE, Noise
 from marlgrid.task.record import Record
 from marlgrid.task.reward import values_of
+from marlgrid.task.simulator import Simulator
+from marlgrid.task.way_back import way_back
 
 if TYPE_CHECKING:
     from marlgrid.task.task import Task
@@ -154,11 +154,11 @@ class Observation(Record):
         """
         self._running("simulate")
         task = self.task
-        asked = self._joint(action)
+        joint = asked(task, action)
         if self.allowance is not None:
             self.allowance.spend()
-        after, ruling, series = simulate(task.system, task.foreseeing, task.series, self.state, asked, horizon)
-        reward = values_of(task.reward, task.system, self.state, asked, ruling, after)[0]
+        after, ruling, series = simulate(task.system, task.foreseeing, task.series, self.state, joint, horizon)
+        reward = values_of(task.reward, task.system, self.state, joint, ruling, after)[0]
         told = Simulated(ruling.reason[0], reward, Outcome(int(after.outcome[0])), after.disc_lines[0])
         ahead = replace(task, series=series)
         foreseen_as = Observation(
@@ -179,7 +179,7 @@ class Observation(Record):
             time_next_maintenance=np.full_like(ahead.time_next_maintenance, -1),
             hazard_duration=np.zeros_like(ahead.hazard_duration),
         )
-        topology = switch(self.system, self.state, self._joint(action), _all_accepted(self.system), calm).topology
+        topology = switch(self.system, self.state, asked(self.task, action), all_accepted(self.system), calm).topology
         known = {"topo_vect": topology.topo_vect[0], "_shunt_bus": self._shunt_bus, "outcome": int(Outcome.RUNNING),
                  "thermal_limit": self.thermal_limit}  # fmt: skip
         return Record(self.system, known)
@@ -190,16 +190,16 @@ class Observation(Record):
         if self.outcome != Outcome.RUNNING:
             raise ValueError(f"the episode is over ({self.outcome.name}): there is nothing to {verb}")
 
-    def _joint(self, action: Mapping[str, Any] | Commands | None) -> Action:
-        system, zones = self.task.system, self.task.zones
-        if isinstance(action, Mapping) and set(action) <= set(zones):
-            parts = [
-                self.task.actions.commands(z, action[agent]) if agent in action else split_by_zone(system, None)[z]
-                for z, agent in enumerate(zones)
-            ]
-            return joint([parts])
-        commands = make_action(system, action) if isinstance(action, Mapping) else action
-        return joint([split_by_zone(system, commands)])
+    # ------------------------------------------------------------------ other grids
+    def get_simulator(self) -> Simulator:
+        """Where chains of actions and injections lead, by power flows alone: see ``simulator.Simulator``."""
+        self._running("predict from")
+        return Simulator(self.exact)
+
+    def get_back_to_ref_state(self, storage_setpoint: float = 0.5) -> dict[str, list[Commands]]:
+        """The actions that lead back to the reference topology without dispatch, by kind, see ``way_back``."""
+        self._running("lead back from")
+        return way_back(self, self.task.make_action, storage_setpoint)
 
     # ------------------------------------------------------------------ forecasts
     def get_forecasted_inj(self, horizon: int = 1) -> ForecastInjections:
@@ -267,16 +267,3 @@ def _lost(system: System, attribute: Attribute) -> Any:
     """What Grid2Op shows after a game over."""
     dtype = np.int32 if attribute.dtype is int else attribute.dtype
     return np.full(size_of(system, attribute), attribute.lost, dtype=dtype)
-
-
-def _all_accepted(system: System) -> Ruling:
-    """Every zone's action is accepted, no line is under attack."""
-    grid = system.grid
-    return Ruling(
-        reason=np.zeros((1, system.n_zone), dtype=np.int8),
-        accepted=np.ones((1, system.n_zone), dtype=np.bool_),
-        attack_refused=np.zeros(1, dtype=np.bool_),
-        attacked=np.zeros((1, grid.n_line), dtype=np.int32),
-        line_impacted=np.zeros((1, grid.n_line), dtype=np.bool_),
-        sub_impacted=np.zeros((1, grid.n_sub), dtype=np.bool_),
-    )

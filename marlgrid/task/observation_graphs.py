@@ -112,6 +112,44 @@ def _nowhere(record: Record) -> BusOf:
     return BusOf(*(np.zeros(size, dtype=np.int32) for size in sizes))
 
 
+class Kirchhoff(NamedTuple):
+    """What leaves minus what enters; zeros but for the tolerance of the power flow."""
+
+    p_subs: np.ndarray
+    """(n_sub,) MW."""
+    q_subs: np.ndarray
+    """(n_sub,) MVAr."""
+    p_bus: np.ndarray
+    """(n_sub, n_busbar) MW."""
+    q_bus: np.ndarray
+    """(n_sub, n_busbar) MVAr."""
+    diff_v_bus: np.ndarray
+    """(n_sub, n_busbar) kV between the highest and the lowest voltage told of a bus."""
+
+
+def kirchhoff(record: Record) -> Kirchhoff:
+    """The balance of every substation and bus."""
+    grid = record.grid
+    left = {quantity: np.zeros((grid.n_sub, grid.n_busbar)) for quantity in "pq"}
+    highest, lowest = np.full((2, grid.n_sub, grid.n_busbar), -np.inf)
+    ends = [("line_or", "{}_or"), ("line_ex", "{}_ex")]
+    for kind, name in [*ends, *((k, f"{k}_{{}}") for k in ("load", "gen")), ("storage", ""), ("shunt", "_shunt_{}")]:
+        local = record._shunt_bus if kind == "shunt" else getattr(record, f"{kind}_bus")  # noqa: SLF001 (Grid2Op's name)
+        on = local > 0
+        at = getattr(grid, f"{kind}_to_subid")[on], local[on] - 1
+        sign = -1.0 if kind == "gen" else 1.0
+        if kind == "storage":
+            np.add.at(left["p"], at, record.storage_power[on])
+            continue
+        for quantity in "pq":
+            np.add.at(left[quantity], at, sign * getattr(record, name.format(quantity))[on])
+        voltage = getattr(record, name.format("v"))[on]
+        np.maximum.at(highest, at, voltage)
+        np.maximum.at(lowest, at, -voltage)
+    spread = np.where(np.isfinite(highest), highest + lowest, 0.0)
+    return Kirchhoff(left["p"].sum(axis=1), left["q"].sum(axis=1), left["p"], left["q"], spread)
+
+
 # ---------------------------------------------------------------------------------------------------- energy graph
 SUMMED = ("p", "q", "a")
 """Flows of parallel lines add up."""

@@ -199,6 +199,10 @@ class Record(Named):
         """(n_bus_in_use, n_bus_in_use) MW or MVAr and rows by element, see ``observation_graphs.flow_bus_matrix``."""
         return graphs.flow_bus_matrix(self, active_flow, as_csr_matrix)
 
+    def check_kirchhoff(self) -> graphs.Kirchhoff:
+        """What is left over at each substation and bus, see ``observation_graphs.kirchhoff``."""
+        return graphs.kirchhoff(self)
+
     def as_networkx(self) -> Any:
         """Frozen ``networkx.Graph`` of buses and what flows between them, see ``observation_graphs.energy_graph``."""
         return graphs.energy_graph(self)
