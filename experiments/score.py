@@ -1,17 +1,18 @@
-"""Episode scores of the L2RPN competitions of 2020 and 2022: what running the grid cost, between fixed marks.
+"""Episode scores of the L2RPN competitions of 2020 to 2023: what running the grid cost, between fixed marks.
 
 ``python -m experiments.score --case case14 --agent greedy --episodes 8 --steps 288 --year 2022``
 
 The cost of an episode is that of the steps played (losses, redispatch, curtailment, storages) and, after a game over,
 all load that is left at the dearest generator. 0 is the cost of doing nothing, 80 that of a grid whose overloaded lines
 never trip, 100 is no cost at all, -100 nothing served. Formulas are those of Grid2Op's ScoreL2RPN2020 and
-ScoreL2RPN2022, except that lines are put back by ``agents.Reconnect`` where no line trips.
+ScoreL2RPN2022, except that lines are put back by ``agents.Reconnect`` where no line trips. In the scores of 2021 and
+2023 (ScoreICAPS2021, ScoreL2RPN2023) this counts 70 % and 60 %, and ``score_attention`` has the rest.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,11 +24,17 @@ from agents.greedy import Greedy
 from agents.random_legal import RandomLegal
 from agents.reconnect import Reconnect
 from experiments.evaluation import Starts
+from experiments.score_attention import PARTS, Listener
 from marlgrid.env.registry import make_task
 from marlgrid.task.rewards_economy import L2RPNSandBoxScore, L2RPNWCCI2022ScoreFun
 from marlgrid.task.task import Task
 
-COSTS = {2020: L2RPNSandBoxScore(), 2022: L2RPNWCCI2022ScoreFun()}
+COSTS = {
+    2020: L2RPNSandBoxScore(),
+    2021: L2RPNSandBoxScore(),
+    2022: L2RPNWCCI2022ScoreFun(),
+    2023: L2RPNSandBoxScore(),
+}
 AGENTS: dict[str, Callable[[], Agent]] = {
     "do_nothing": DoNothing,
     "random": RandomLegal,
@@ -57,7 +64,14 @@ def marks(task: Task, starts: Starts, year: int = 2020) -> Marks:
     )
 
 
-def costs(task: Task, agent: Agent, starts: Starts, year: int = 2020, unserved: bool = True) -> np.ndarray:
+def costs(
+    task: Task,
+    agent: Agent,
+    starts: Starts,
+    year: int = 2020,
+    unserved: bool = True,
+    listeners: Sequence[Listener] = (),
+) -> np.ndarray:
     """(n_episode,) cost of the steps played and, where ``unserved``, of the load after a game over."""
     if year not in COSTS:
         raise ValueError(f"no score of {year!r}; choose from {list(COSTS)}")
@@ -66,7 +80,10 @@ def costs(task: Task, agent: Agent, starts: Starts, year: int = 2020, unserved: 
     episode, outputs = task.reset(starts.seed, starts.scenario, starts.t_start, limits)
     total = np.zeros(len(starts.seed))
     while episode.state.running.any():
+        running = episode.state.running
         episode, outputs = task.step(episode, agent.act(task, episode, outputs))
+        for listener in listeners:
+            listener.hear(episode.state, running)
         total += outputs.rewards[task.zones[0]]
     played = (episode.state.t - episode.state.t_start).astype(np.int64)
     return total + _load_cost(task, starts, played) if unserved else total
@@ -94,6 +111,20 @@ def scores(cost: np.ndarray, given: Marks) -> np.ndarray:
     return points
 
 
+def points(task: Task, agent: Agent, starts: Starts, year: int = 2020) -> dict[str, np.ndarray]:
+    """The ``score`` of each episode and what it is made of, (n_episode,) each, up to 100."""
+    parts = PARTS.get(year, {})
+    listeners = {name: make(task.system, len(starts.seed)) for name, (make, _, _) in parts.items()}
+    cost = costs(task, agent, starts, year, listeners=list(listeners.values()))
+    operation = scores(cost, marks(task, starts, year))
+    found = {"operation": operation}
+    total = operation * (1.0 - sum(weight for _, weight, _ in parts.values()))
+    for name, (_, weight, least) in parts.items():
+        found[name] = 100.0 * np.maximum(listeners[name].result(), least)
+        total = total + weight * found[name]
+    return {"score": total} | found
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.score", description=__doc__.splitlines()[0])
     parser.add_argument("--case", default="case14")
@@ -106,11 +137,10 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     task = make_task(asked.case, opponent=asked.opponent)
     starts = Starts.of_split(task, asked.split, asked.episodes, asked.steps)
-    cost = costs(task, AGENTS[asked.agent](), starts, asked.year)
-    points = scores(cost, marks(task, starts, asked.year))
-    for scenario, paid, reached in zip(starts.scenario, cost, points, strict=True):
-        print(f"scenario {scenario}: cost {paid:.0f}, score {reached:.1f}")
-    print(f"{asked.agent}, {asked.case}, {asked.year}: mean score {points.mean():.1f}")
+    reached = points(task, AGENTS[asked.agent](), starts, asked.year)
+    for row, scenario in enumerate(starts.scenario):
+        print(f"scenario {scenario}: " + ", ".join(f"{name} {values[row]:.1f}" for name, values in reached.items()))
+    print(f"{asked.agent}, {asked.case}, {asked.year}: mean score {reached['score'].mean():.1f}")
 
 
 if __name__ == "__main__":

@@ -72,13 +72,17 @@ class AlertReward(Scoped):
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         heard = system.tables.may_alert if self.scope == "zone" else np.ones((1, system.dim_alerts), dtype=bool)
+        return spread(self.by_group(after, heard), system)
+
+    def by_group(self, after: State, heard: np.ndarray) -> np.ndarray:
+        """(n_env, n_group) values for the lines ``heard`` (n_group, dim_alerts) bool."""
         verdict = after.alert.was_alert_used_after_attack[:, None, :] * heard
         attacks = (verdict != 0).sum(axis=2)
         right = (verdict > 0).sum(axis=2) / np.maximum(attacks, 1)
         running = self.false_alert + right * (self.no_alert - self.false_alert)
         lost = self.missed + right * (self.foreseen - self.missed)
         judged = np.where(attacks > 0, np.where(after.lost[:, None], lost, running), 0.0)
-        return spread(np.where((after.outcome == Outcome.TIME_LIMIT)[:, None], self.survived, judged), system)
+        return np.where((after.outcome == Outcome.TIME_LIMIT)[:, None], self.survived, judged)
 
     def range(self, system: System, n_step: Bound = math.inf) -> Range:
         values = self.no_alert, self.false_alert, self.missed, self.foreseen, self.survived, 0.0

@@ -9,7 +9,8 @@ import pytest
 
 from agents.do_nothing import DoNothing
 from experiments.evaluation import Starts
-from experiments.score import Marks, costs, main, marks, scores
+from experiments.score import Marks, costs, main, marks, points, scores
+from experiments.score_attention import usage_points
 from marlgrid.env.registry import make_task
 
 CASE, N_STEP = "l2rpn_case14_sandbox", 40
@@ -93,6 +94,26 @@ def test_scale():
 def test_what_is_no_year(task):
     with pytest.raises(ValueError, match="no score of 1999"):
         costs(task, DoNothing(), starts(), 1999)
+
+
+def test_the_assistant_tracks_weigh_costs_and_warnings():
+    """Survived without a word: the warnings' parts are at their best, and nothing was curtailed."""
+    warned = make_task(
+        "case5", opponent=None, attention={"alarm_areas": {"all": ("0_1_0",)}, "alert_lines": ("0_1_0",)}
+    )
+    few = starts(max_steps=4)
+    of_2021, of_2023 = (points(warned, DoNothing(), few, year) for year in (2021, 2023))
+    assert list(of_2021) == ["score", "operation", "alarm"]
+    assert list(of_2023) == ["score", "operation", "assistant", "renewables"]
+    assert of_2021["alarm"].tolist() == of_2023["assistant"].tolist() == [100, 100]
+    assert of_2021["score"] == pytest.approx(0.7 * of_2021["operation"] + 30)
+    assert of_2023["score"] == pytest.approx(0.6 * of_2023["operation"] + 25 + 0.15 * of_2023["renewables"])
+    assert of_2023["renewables"] == pytest.approx([100, 100], abs=1)
+
+
+def test_points_for_the_use_of_renewables():
+    assert usage_points(np.array([50.0, 80.0, 100.0])) == pytest.approx([-1, 0, 1])
+    assert (np.diff(usage_points(np.arange(0.0, 101.0, 5.0))[1:]) > 0)[8:].all()
 
 
 def test_command_line(capsys):
