@@ -16,8 +16,8 @@ from marlgrid.powerflow.buses import BusLayout
 
 CAPACITY_BYTES = 32_000_000
 """Room for networks: when it is full all are forgotten. It grows only where one batch alone needs more."""
-TABLE = 1 << 14
-"""Places of the hash table: a power of two, twice the networks that are kept at most."""
+TABLE_BYTES = 2048
+"""Room per place of the hash table, twice the networks that are kept at most."""
 UNKNOWN = -1
 """Slot of a row whose network is yet to be worked out."""
 
@@ -26,7 +26,7 @@ class Networks(NamedTuple):
     """Networks end to end. Memory is taken as they come: pages of the arrays never written to are not held."""
 
     table: np.ndarray
-    """(TABLE,) int32: 1 + slot of the network whose hash leads here, 0 where none does."""
+    """int32, a power of two of places: 1 + slot of the network whose hash leads here, 0 where none does."""
     header: np.ndarray
     """(n_slot, 8) int64: hash, buses besides the slack's (-1 when some bus is cut off from it), blocks, updates, slack
     links, first integer, first admittance, and one to spare."""
@@ -56,9 +56,10 @@ class NetworkStore:
 
     def _allot(self, n_bytes: int) -> None:
         self._bytes = n_bytes
+        n_place = 1 << (n_bytes // TABLE_BYTES).bit_length()
         self.networks = Networks(
-            np.zeros(TABLE, dtype=np.int32),
-            np.zeros((TABLE // 2, 8), dtype=np.int64),
+            np.zeros(n_place, dtype=np.int32),
+            np.zeros((n_place // 2, 8), dtype=np.int64),
             np.zeros(n_bytes // 8, dtype=np.int32),
             np.zeros(n_bytes // 16, dtype=np.float64),
             self._weights,
@@ -161,9 +162,10 @@ def _add(networks, columns, places, grid, topo_vect, shunt_bus, code):  # pragma
     key[n_dim + len(shunt_bus) : n_dim + len(shunt_bus) + n_column] = bus
     used[0] += 1
     used[1] += room_ints
-    where = code & (TABLE - 1)
+    last = len(networks.table) - 1
+    where = code & last
     while networks.table[where] != 0:
-        where = (where + 1) & (TABLE - 1)
+        where = (where + 1) & last
     networks.table[where] = slot + 1
     return slot
 

@@ -11,7 +11,7 @@ import pandapower.networks
 import pytest
 
 from marlgrid.model.datasets.pandapower_net import grid_from_pandapower
-from marlgrid.powerflow import power_flow
+from marlgrid.powerflow import network, power_flow
 from marlgrid.powerflow.base import Flow
 from marlgrid.powerflow.buses import BusLayout
 from marlgrid.powerflow.dc import DCPowerFlow
@@ -59,6 +59,56 @@ def test_batch_equals_singles_in_any_order(grid, solver):
     shuffled = solver(grid)
     shuffled.solve(random_states(grid, 5, seed=4), cold(grid, 5), every_row(5))
     assert_same(shuffled.solve(rows_of(inputs, order), cold(grid, 60), every_row(60)), rows_of(batch, order), 1e-9)
+
+
+def unsplit(grid, inputs):
+    """The same injections with everything on busbar 1."""
+    whole = operating_point(grid, len(inputs.gen_p))
+    return inputs._replace(topo_vect=whole.topo_vect, shunt_bus=whole.shunt_bus)
+
+
+def test_rows_of_one_topology_equal_singles(grid):
+    """Solved side by side, of which one finds no solution, some start cold, and one is not asked for."""
+    n_env = 21
+    inputs = unsplit(grid, random_states(grid, n_env, seed=8))
+    inputs.topo_vect[15:, [grid.line_or_pos_topo_vect[3], grid.line_ex_pos_topo_vect[3]]] = -1
+    inputs.load_p[4] *= 20
+    start = NewtonPowerFlow(grid).solve(operating_point(grid, n_env), cold(grid, n_env), every_row(n_env)).voltage
+    start[::5] = 0
+    rows = every_row(n_env)
+    rows[9] = False
+    batch = NewtonPowerFlow(grid).solve(inputs, start, rows)
+    assert np.flatnonzero(~batch.converged).tolist() == [4, 9]
+    one = NewtonPowerFlow(grid)
+    for env in range(n_env):
+        single = one.solve(rows_of(inputs, [env]), start[[env]], rows[[env]])
+        assert_same(single, rows_of(batch, [env]), 1e-9)
+
+
+def test_networks_that_find_no_room_are_worked_out_again(grid, monkeypatch):
+    inputs = random_states(grid, 60, seed=3)
+    expected = NewtonPowerFlow(grid).solve(inputs, cold(grid, 60), every_row(60))
+    monkeypatch.setattr(network, "CAPACITY_BYTES", 30_000)
+    solver = NewtonPowerFlow(grid)
+    for rows in (range(20), range(20, 40), range(60)):
+        some = list(rows)
+        flow = solver.solve(rows_of(inputs, some), cold(grid, len(some)), every_row(len(some)))
+        assert_same(flow, rows_of(expected, some), 1e-12)
+    used = solver._store.networks.ints.nbytes + solver._store.networks.admittances.nbytes
+    assert 30_000 <= used <= 480_000
+
+
+def test_a_flow_is_written_where_it_is_wanted(grid):
+    """Row by row in one block, the voltages over those it began with."""
+    inputs = unsplit(grid, random_states(grid, 5, seed=8))
+    expected = NewtonPowerFlow(grid).solve(inputs, cold(grid, 5), every_row(5))
+    fields = [name for name in Flow._fields if name not in ("converged", "voltage")]
+    widths = np.array([getattr(expected, name).shape[1] for name in fields])
+    memory, voltage, converged = np.full(5 * widths.sum(), np.nan), cold(grid, 5), np.zeros(5, dtype=bool)
+    places = np.stack([np.cumsum(widths) - widths, np.full(len(fields), widths.sum())], axis=1)
+    NewtonPowerFlow(grid).solve_into(*inputs, voltage, every_row(5), converged, voltage, memory, places)
+    flow = dict(zip(fields, np.split(memory.reshape(5, -1), np.cumsum(widths)[:-1], axis=1), strict=True))
+    assert_same(Flow(converged=converged, voltage=voltage, **flow), expected, 1e-12)
 
 
 def test_warm_start_changes_nothing_but_the_way_there(grid):
