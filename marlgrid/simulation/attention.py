@@ -12,8 +12,12 @@ import numpy as np
 from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action, Kind
+from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import AlarmState, AlertState, Outcome, State
+
+OF_DISPATCH = (Reason.REDISPATCH_TARGET_OUT_OF_RANGE, Reason.GEN_SWITCHED_OFF, Reason.GEN_SWITCHED_TOO_SOON)
+"""Reasons that are found after the alarms were heard: these stand."""
 
 
 def blank_alarms(system: System, n_env: int) -> AlarmState:
@@ -63,12 +67,13 @@ def register(system: System, state: State, action: Action, ruling: Ruling) -> St
 
 def _alarms(system: System, state: State, action: Action, ruling: Ruling) -> AlarmState:
     asked = np.zeros((state.n_env, system.dim_alarms), dtype=np.bool_)
-    _ask(Kind.RAISE_ALARM, system.tables.may_alarm, action.commands, action.first, action.last, ruling.accepted, asked)
+    heard = ruling.accepted if ruling.accepted.all() else ruling.accepted | np.isin(ruling.reason, OF_DISPATCH)
+    _ask(Kind.RAISE_ALARM, system.tables.may_alarm, action.commands, action.first, action.last, heard, asked)
     rules, parameters = system.attention, system.parameters
     terms = np.float32(rules.alarm_cost), np.float32(rules.budget_per_step), np.float32(rules.max_budget)
     alarm = AlarmState(*(array.copy() for array in state.alarm))
     step = state.t - state.t_start
-    _book_alarms(asked, ruling.accepted, step, terms, alarm)
+    _book_alarms(asked, heard, step, terms, alarm)
     tripped = (state.disc_lines >= 0).any(axis=1)
     _look_back(
         state.lost & tripped,
@@ -104,7 +109,7 @@ def _ask(kind, may, commands, first, last, heard, asked):  # pragma: no cover
 
 
 @kernel
-def _book_alarms(asked, accepted, step, terms, alarm):  # pragma: no cover
+def _book_alarms(asked, heard, step, terms, alarm):  # pragma: no cover
     """Pays for alarms, or lets the budget grow. Single precision, as in Grid2Op: the budget is compared with a cost."""
     cost, growth, most = terms
     for e in range(len(step)):
@@ -113,7 +118,7 @@ def _book_alarms(asked, accepted, step, terms, alarm):  # pragma: no cover
         alarm.is_alarm_illegal[e] = wanted and not raised
         if raised:
             alarm.attention_budget[e] -= cost
-        elif not wanted and accepted[e].all():
+        elif not wanted and heard[e].all():
             alarm.attention_budget[e] = min(most, growth + alarm.attention_budget[e])
         if raised:
             alarm.time_since_last_alarm[e] = 0

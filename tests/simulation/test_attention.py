@@ -69,6 +69,17 @@ def test_a_refused_action_raises_no_alarm_but_its_alerts_stand():
     assert float(after.alarm.attention_budget[0]) == 0.5
 
 
+def test_an_unreachable_target_is_refused_after_its_alarm_was_heard():
+    far = start(SYSTEM)
+    far = far._replace(
+        dispatch=far.dispatch._replace(target=far.dispatch.target + 99.0, modified=far.dispatch.modified | True)
+    )
+    (_, after), ruling = play(SYSTEM, far, asks(0, (Kind.REDISPATCH, 0, 4.0), (ALARM, TIES, 1)))
+    assert ruling.reason[0, 0] == Reason.REDISPATCH_TARGET_OUT_OF_RANGE
+    assert float(after.alarm.attention_budget[0]) == 0.5
+    assert after.alarm.last_alarm[0].tolist() == [1, -1]
+
+
 def test_an_alert_to_a_foreign_line_is_not_heard():
     (_, after), _ = play(SYSTEM, start(SYSTEM), asks(0, (ALERT, 0, 1), (ALERT, 1, 1)))
     assert after.alert.active_alert[0].tolist() == [True, False]
