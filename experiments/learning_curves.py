@@ -29,14 +29,16 @@ N_POINT = 9
 
 
 def settings_of(program: str, seed: int, case: str, iterations: int) -> TrainSettings:
-    """Small batches, so that a short run shows the whole rise."""
+    """Small batches, quick learning and no attacks, so that a short run shows the rise."""
     return TrainSettings(
         case=case,
         name=str(FOLDER / f"{case}-{program}-{seed}"),
         iterations=iterations,
         seed=seed,
+        opponent="none",
+        learning_rate=3e-3,
         batch=1000,
-        minibatch=250,
+        minibatch=125,
         scenarios=50,
         envs_per_runner=64,
         runners=1,
@@ -97,9 +99,9 @@ def draw(curves: dict[str, list[np.ndarray]], path: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.learning_curves", description=__doc__.split("\n")[0])
-    parser.add_argument("--case", default="case14", help="built-in case or Grid2Op environment name")
+    parser.add_argument("--case", default="case5", help="built-in case or Grid2Op environment name")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each program")
-    parser.add_argument("--iterations", type=int, default=40, help="of 1000 decisions")
+    parser.add_argument("--iterations", type=int, default=30, help="of 1000 decisions")
     chosen = parser.parse_args(argv)
     if chosen.seeds < 1 or chosen.iterations < 2:
         parser.error(f"--seeds ({chosen.seeds}) must be at least 1 and --iterations ({chosen.iterations}) at least 2")

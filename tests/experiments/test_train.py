@@ -258,3 +258,18 @@ def test_resuming_nothing_is_an_error(tmp_path):
     out, _ = process.communicate(timeout=300)
     assert process.returncode != 0
     assert "nothing to resume in runs/none/" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [("--policies", "shared"), ("--central-critic", "--opponent", "learned", "--act-above", "0")],
+)
+def test_rllib_takes_every_kind_of_team(tmp_path, options):
+    """Shared networks, centralised critics and an opponent that learns, as the program on the batch has them."""
+    pytest.importorskip("ray")
+    from marlgrid.rllib import load_policies
+
+    checked(train(tmp_path, "--iterations", "1", "--name", "c", "--runners", "0", *options))
+    expected = {"zones"} if "shared" in options else {"zone_0", "zone_1", "opponent_0"}
+    assert set(load_policies(tmp_path / "runs" / "c" / "checkpoint")) == expected
