@@ -194,7 +194,7 @@ class Observation(Record):
     def get_simulator(self) -> Simulator:
         """Where chains of actions and injections lead, by power flows alone: see ``simulator.Simulator``."""
         self._running("predict from")
-        return Simulator(self.exact)
+        return Simulator(self)
 
     def get_back_to_ref_state(self, storage_setpoint: float = 0.5) -> dict[str, list[Commands]]:
         """The actions that lead back to the reference topology without dispatch, by kind, see ``way_back``."""

@@ -14,6 +14,7 @@ from marlgrid.simulation.protections import power_flow_input
 from marlgrid.simulation.state import Dispatch, Outcome, State
 from marlgrid.simulation.topology import islanded, settle, switch
 from marlgrid.task.foresight import all_accepted, asked
+from marlgrid.task.noise import STREAM_FORESEEN
 
 if TYPE_CHECKING:
     from marlgrid.task.observation import Observation
@@ -69,7 +70,7 @@ class Simulator:
             after = after._replace(outcome=np.full_like(state.outcome, Outcome.DISPATCH_INFEASIBLE))
         else:
             after = _solved(system, now.task.foreseeing, after._replace(dispatch=dispatch))
-        return Simulator(type(now)(now.task, after))
+        return Simulator(type(now)(now.task, after, noise=now.noise, stream=STREAM_FORESEEN))
 
 
 def _checked(name: str, given: np.ndarray, like: np.ndarray) -> np.ndarray:

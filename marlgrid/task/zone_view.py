@@ -131,6 +131,6 @@ class ZoneObservation(Record):
         )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _patch(system: System, sight: Sight, zone: int) -> Patch:
     return patch_of(system, sight.subs(system, zone))

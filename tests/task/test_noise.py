@@ -109,6 +109,9 @@ def test_a_simulated_observation_is_noisy_too_and_tells_nothing_of_the_errors_to
     reference, true = exact.simulate()
     assert np.array_equal(foreseen.exact.rho, reference.rho)
     assert told.reward.tolist() == true.reward.tolist()
+    predicted = seen.get_simulator().predict().current_obs
+    assert predicted.exact.rho == pytest.approx(exact.rho, rel=1e-6)
+    assert not np.isclose(predicted.rho, exact.rho).all()
     env.step(dict.fromkeys(env.agents, 0))
     later = env.observe_grid(noise=SensorNoise(sigma_a=0.2))
     factor = later.rho / later.exact.rho
