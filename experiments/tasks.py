@@ -17,7 +17,7 @@ from marlgrid.env.registry import make_task
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
-from marlgrid.simulation.action import Action, Attack, Commands, Kind
+from marlgrid.simulation.action import Action, Attack, Commands, Kind, SubstationAttack
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.actions import DiscreteActions
@@ -133,7 +133,11 @@ class PartTimeOpponent:
     def attack(self, system: System, state: State, memory: Any) -> tuple[Attack, Any]:
         attack, memory = self.opponent.attack(system, state, memory)
         drawn = seeding.uniform(state.seed, np.zeros_like(state.seed), STREAM_PEACE, 1)
-        return Attack(np.where(drawn < self.share, attack.duration, 0)), memory
+        there = drawn < self.share
+        subs = attack.subs
+        if subs is not None:
+            subs = SubstationAttack(np.where(there, subs.duration, 0), np.where(there, subs.bus, 0))
+        return Attack(np.where(there, attack.duration, 0), subs), memory
 
 
 def scales_of(settings: TrainSettings, task: Task) -> dict[str, tuple[np.ndarray, np.ndarray]]:
