@@ -94,6 +94,9 @@ def verdicts(ours: Step, done: bool, info: dict) -> list[str]:
     there = [name for flag, name in FLAGS.items() if info[flag]]
     if failed:  # then Grid2Op calls the redispatch failed, whatever failed
         there = [name for name in there if name != UNREACHABLE]
+    too_soon = FLAGS["is_illegal_reco"]
+    if len(there) > 1:  # here an action is refused for its first reason alone
+        there = [name for name in there if name != too_soon]
     here = _kind_of(reason)
     problems = []
     if there != here:
