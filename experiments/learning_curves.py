@@ -1,7 +1,7 @@
 """Whether PPO on the batch learns as RLlib's does: ``python -m experiments.learning_curves``.
 
 Both train the same task with the same settings and seeds, one run after the other, taking turns. Survival in training
-(over the last 100 episodes) against the team's decisions goes to ``runs/curves/curves.csv``, ``.png`` and the terminal;
+(as each program logs it) against the team's decisions goes to ``runs/curves/curves.csv``, ``.png`` and the terminal;
 runs that are already there are not made again.
 """
 
