@@ -18,7 +18,7 @@ from marlgrid.model.system import System
 from marlgrid.simulation.action import NO_COMMANDS, Action, Commands, concatenate, joint
 from marlgrid.simulation.state import State
 from marlgrid.task.commands import in_words, make_action
-from marlgrid.task.hand_built import checked
+from marlgrid.task.hand_built import check_columns, checked
 from marlgrid.task.menu import Component, Menu, Table, padded, table
 
 Mask = np.ndarray | tuple[np.ndarray, ...] | None
@@ -160,6 +160,8 @@ def joint_of(system: System, actions: ZoneActions, choices: Choices) -> Action:
     """The joint action of a batch, element by element. Raises ValueError for commands on what does not exist."""
     n_env = len(choices[0])
     asked = [[actions.commands(zone, column[env]) for zone, column in enumerate(choices)] for env in range(n_env)]
+    for commands in (commands for row in asked for commands in row):
+        check_columns(commands)
     action = joint(asked)
     checked(system, action.commands)
     return action

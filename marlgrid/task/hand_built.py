@@ -25,11 +25,7 @@ DTYPES = (np.dtype(np.int8), np.dtype(np.int32), np.dtype(np.float64))
 
 def checked(system: System, commands: Commands) -> Commands:
     """The same. Raises ValueError for unequal columns, unknown kinds or elements, TypeError for dtypes."""
-    sizes = {len(column) for column in commands}
-    if len(sizes) > 1:
-        raise ValueError(f"commands have columns of lengths {[*map(len, commands)]}: give one value each")
-    if tuple(column.dtype for column in commands) != DTYPES:
-        raise TypeError(f"commands have columns of {[str(c.dtype) for c in commands]}: give int8, int32 and float64")
+    check_columns(commands)
     counts = np.array([_count(system, name) for name, _ in ELEMENTS.values()])
     wrong = _first_unknown(commands.kind, commands.index, counts)
     if wrong >= 0:
@@ -41,6 +37,16 @@ def checked(system: System, commands: Commands) -> Commands:
             f"{counts[kind] - 1}"
         )
     return commands
+
+
+def check_columns(commands: Commands) -> None:
+    """Raises TypeError unless the columns are vectors of the right dtypes, ValueError for unequal lengths."""
+    if not all(isinstance(column, np.ndarray) and column.ndim == 1 for column in commands):
+        raise TypeError(f"commands are made of {[type(c).__name__ for c in commands]}: give three vectors of numpy")
+    if len({len(column) for column in commands}) > 1:
+        raise ValueError(f"commands have columns of lengths {[*map(len, commands)]}: give one value each")
+    if tuple(column.dtype for column in commands) != DTYPES:
+        raise TypeError(f"commands have columns of {[str(c.dtype) for c in commands]}: give int8, int32 and float64")
 
 
 def _count(system: System, name: str) -> int:
