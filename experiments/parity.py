@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.parity_actions import POLICIES, SCRIPTED, commands_of, random_keys, random_warnings, reading
-from experiments.parity_compare import ALERT, ALERTS_OVER, SHUNTS, Attributes, clock_difference, verdicts
+from experiments.parity_compare import AFTER_GAME_OVER, SHUNTS, WARNINGS_OVER, Attributes, clock_difference, verdicts
 from experiments.parity_operator import Operator
 from experiments.parity_rewards import Rewards, of_warnings, theirs
 from experiments.parity_simulate import N_ACTION, WhatIf
@@ -226,9 +226,9 @@ class LockStep:
 
     def differs(self, where: str, observation: Any) -> bool:
         """Compares every attribute and the clock; reports the differences in words."""
-        over = bool(self.state.lost[0]) and self.system.dim_alerts > 0
-        self.tally.excluded.update([ALERTS_OVER] * over)
-        problems = self.found(self.state, observation, ALERT if over else ())
+        over = bool(self.state.lost[0]) and self.system.dim_alerts + self.system.dim_alarms > 0
+        self.tally.excluded.update([WARNINGS_OVER] * over)
+        problems = self.found(self.state, observation, AFTER_GAME_OVER if over else ())
         problems += clock_difference(Observation(self.task, self.state), observation)
         self.report(where, problems)
         return bool(problems)

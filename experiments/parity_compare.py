@@ -21,8 +21,9 @@ ALERT = (
     "active_alert", "attack_under_alert", "time_since_last_alert", "alert_duration", "total_number_of_alert",
     "time_since_last_attack", "was_alert_used_after_attack",
 )  # fmt: skip
-ALERTS_OVER = "alerts-after-game-over"
-"""Exclusion: what the observation of a lost grid says of alerts; the AlertReward of that step is compared."""
+AFTER_GAME_OVER = (*ALERT, "was_alarm_used_after_game_over")
+WARNINGS_OVER = "warnings-after-game-over"
+"""Exclusion: what the observation of a lost grid says of alarms and alerts; the rewards for them are compared."""
 SHUNT_NAMES = ("_shunt_p", "_shunt_q", "_shunt_v", "_shunt_bus")
 SHUNTS = "shunts-out-of-service"
 """Exclusion: Grid2Op lists shunts that are out of service, here they do not exist. Counted once per episode."""
