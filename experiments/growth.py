@@ -26,7 +26,7 @@ from experiments.speed import Budget, pin_to_one_core
 from marlgrid.powerflow import power_flow
 from marlgrid.powerflow.base import Flow, PowerFlow, PowerFlowInput
 
-CASES = ("case14", "case118", "case300", "case1354pegase", "case2869pegase")
+CASES = ("case14", "case118", "case300", "case1354pegase")
 SLOPE = 1.0
 """Largest exponent of the part of a step around the solver."""
 
