@@ -51,7 +51,8 @@ class Attributes:
 
     def differences(self, ours: Observation, theirs: Any, but: tuple[str, ...] = ()) -> list[str]:
         """The attributes that differ, with the element that differs most; all at once, one by one only if some do."""
-        names = [name for name in self.names if name not in but]
+        unwritten = ("attack_under_alert",) if ours.over else ()  # after a game over, memory never set there
+        names = [name for name in self.names if name not in (*but, *unwritten)]
         here = np.concatenate([np.ravel(getattr(ours, name)) for name in names]).astype(float)
         there = np.concatenate([np.ravel(getattr(theirs, name)) for name in names]).astype(float)
         if here.shape == there.shape and (np.abs(here - there) <= self._allowed(ours, there, names)).all():

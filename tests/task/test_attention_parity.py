@@ -15,25 +15,28 @@ pytest.importorskip("grid2op")
 
 from experiments import parity
 from experiments.parity_actions import random_keys
-from experiments.parity_compare import ALARM, ALERT
+from experiments.parity_compare import ALERT
 from experiments.score_attention import PARTS
 from marlgrid.task.observation import Observation
 from marlgrid.task.reward import RewardFn, range_of
 from marlgrid.task.rewards_attention import AlarmReward, AlertReward
 
+ALARM = (
+    "is_alarm_illegal", "time_since_last_alarm", "last_alarm", "attention_budget", "was_alarm_used_after_game_over",
+)  # fmt: skip
 HURRIED = {"attack_every_xxx_hour": 3, "average_attack_duration_hour": 1.5, "minimum_attack_duration_hour": 1}
 """Terms of the opponents' plans: an attack every three hours."""
 SCORES = {"alarm": "_AlarmScore", "assistant": "_AlertTrustScore", "renewables": "_NewRenewableSourcesUsageScore"}
 """Grid2Op's classes of the parts of a score."""
 
 
-def hurried_environment(make: Callable[[str, dict], Any], case: str) -> Any:
+def hurried_environment(make: Callable[..., Any], case: str, rewards: dict) -> Any:
     """Grid2Op's environment with attacks that come often, and every observation attribute."""
     import grid2op
     from grid2op import Reward
     from lightsim2grid import LightSimBackend
 
-    usual = make(case, {})
+    usual = make(case, {}, {})
     parts = PARTS[2021 if type(usual).dim_alarms else 2023]
     terms = usual._kwargs_opponent | HURRIED
     usual.close()
@@ -43,7 +46,9 @@ def hurried_environment(make: Callable[[str, dict], Any], case: str) -> Any:
         backend=LightSimBackend(),
         action_class=grid2op.Action.PlayableAction,
         observation_class=grid2op.Observation.CompleteObservation,
-        other_rewards={"alert": grid2op.Reward.AlertReward} | {part: getattr(Reward, SCORES[part]) for part in parts},
+        other_rewards=rewards
+        | {"alert": grid2op.Reward.AlertReward}
+        | {part: getattr(Reward, SCORES[part]) for part in parts},
         kwargs_opponent=terms,
     )
 
@@ -110,7 +115,7 @@ def listener(case: str, limits: float) -> Listener:
     usual = parity.grid2op_environment
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
-        patch.setattr(parity, "grid2op_environment", lambda case, _: hurried_environment(usual, case))
+        patch.setattr(parity, "grid2op_environment", lambda case, _, more: hurried_environment(usual, case, more))
         return Listener(case, limits)
 
 
