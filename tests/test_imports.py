@@ -13,7 +13,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "marlgrid"
 
-ORDER = ("compiled", "seeding", "model", "powerflow", "simulation", "task", "render", "env", "marlgrid_v0", "rllib")
+ORDER = (
+    "compiled",
+    "blocks",
+    "seeding",
+    "model",
+    "powerflow",
+    "simulation",
+    "task",
+    "render",
+    "env",
+    "marlgrid_v0",
+    "rllib",
+)
 """A module may import from the same entry and from those to its left, nothing from those to its right."""
 
 FOREIGN = {
@@ -138,32 +150,3 @@ def test_import_is_light():
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert run.stdout.split() == []
-
-
-def test_kernels_call_kernels_of_their_own_file_only():
-    """A compiled kernel contains those it calls, and is not made anew when another file changes."""
-    kernels, sources = {}, {name: ast.parse(path.read_text()) for name, path in modules().items()}
-    for name, tree in sources.items():
-        kernels[name] = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and is_kernel(node)}
-    assert sum(map(len, kernels.values())) > 50
-    for name, tree in sources.items():
-        foreign = {
-            alias.asname or alias.name
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("marlgrid.")
-            for alias in node.names
-            if alias.name in kernels.get(str(node.module).removeprefix("marlgrid."), ())
-        }
-        for function in (node for node in tree.body if isinstance(node, ast.FunctionDef) and is_kernel(node)):
-            called = {
-                node.func.id
-                for node in ast.walk(function)
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-            }
-            assert not called & foreign, f"marlgrid.{name}.{function.name} calls {called & foreign} of another file"
-
-
-def is_kernel(function: ast.FunctionDef) -> bool:
-    """Compiled by numba."""
-    compiled = ("njit", "kernel", "rule", "arithmetic")
-    return any(ast.unparse(decorator).split("(")[0] in compiled for decorator in function.decorator_list)

@@ -74,9 +74,38 @@ class System:
         return np.isin(np.array(self.grid.name_sub), self.attack.subs)
 
     @cached_property
+    def _packed(self) -> tuple[np.ndarray, Tables]:
+        return tables(self)
+
+    @property
     def tables(self) -> Tables:
         """The same facts packed for compiled kernels."""
-        return tables(self)
+        return self._packed[1]
+
+    @property
+    def block(self) -> np.ndarray:
+        """The memory of ``tables``: one argument for a kernel instead of five."""
+        return self._packed[0]
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Number of elements of each kind, and of steps that alarms and alerts are remembered."""
+        grid, parameters = self.grid, self.parameters
+        return {
+            "line": grid.n_line,
+            "sub": grid.n_sub,
+            "gen": grid.n_gen,
+            "load": grid.n_load,
+            "storage": grid.n_storage,
+            "shunt": grid.n_shunt,
+            "place": grid.dim_topo,
+            "bus": grid.n_bus,
+            "zone": self.n_zone,
+            "alarm": self.dim_alarms,
+            "alert": self.dim_alerts,
+            "alarm_memory": parameters.alarm_best_time + parameters.alarm_window_size + 1 if self.dim_alarms else 0,
+            "alert_memory": parameters.alert_time_window + 1 if self.dim_alerts else 0,
+        }
 
     def problems(self) -> list[str]:
         """Everything that is wrong with it, one sentence each; see ``marlgrid.model.problems``."""

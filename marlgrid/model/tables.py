@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
+
+from marlgrid.blocks import Layout
 
 if TYPE_CHECKING:
     from marlgrid.model.system import System
@@ -64,8 +66,10 @@ RULES = np.dtype(
         ("overflow_allowed", "i4"),
         ("hard", "f8"),
         ("soft", "f8"),
+        ("no_overflow_disconnection", "?"),
         ("can_switch_off", "?"),
         ("recruits_idle", "?"),
+        ("minimum_times", "?"),
         ("redispatches", "?"),
         ("limit_infeasible", "?"),
         ("attack_max_duration", "i4"),
@@ -79,19 +83,32 @@ RULES = np.dtype(
 class Tables(NamedTuple):
     """Arrays of the records above, where nothing else is said; ``rules`` has one entry."""
 
-    line: np.ndarray
-    place: np.ndarray
-    gen: np.ndarray
-    storage: np.ndarray
-    rules: np.ndarray
-    may_alarm: np.ndarray
+    line: Annotated[np.ndarray, "line", LINE]
+    place: Annotated[np.ndarray, "place", PLACE]
+    gen: Annotated[np.ndarray, "gen", GEN]
+    storage: Annotated[np.ndarray, "storage", STORAGE]
+    rules: Annotated[np.ndarray, "one", RULES]
+    may_alarm: Annotated[np.ndarray, "zone alarm", "?"]
     """(n_zone, dim_alarms) bool: the zone may raise the alarm."""
-    may_alert: np.ndarray
+    may_alert: Annotated[np.ndarray, "zone alert", "?"]
     """(n_zone, dim_alerts) bool: the zone may raise the alert."""
 
 
-def tables(system: System) -> Tables:
-    """The tables of a system."""
+LAYOUT = Layout(Tables, batched=False)
+view_tables = LAYOUT.view
+"""Compiled: the tables of a block."""
+
+
+def tables(system: System) -> tuple[np.ndarray, Tables]:
+    """The tables of a system, and the block of memory that they are views of."""
+    made = _tables(system)
+    block, views = LAYOUT.new(**system.sizes, one=1)
+    for view, table in zip(views, made, strict=True):
+        view[:] = table
+    return block, views
+
+
+def _tables(system: System) -> Tables:
     grid, zones = system.grid, system.zones
     layout = grid.topology_layout
     losses = system.parameters.activate_storage_loss
@@ -166,8 +183,10 @@ def _rules(system: System, n_area: int) -> np.ndarray:
     row["overflow_allowed"] = parameters.nb_timestep_overflow_allowed
     row["hard"] = parameters.hard_overflow_threshold
     row["soft"] = parameters.soft_overflow_threshold
+    row["no_overflow_disconnection"] = parameters.no_overflow_disconnection
     row["can_switch_off"] = parameters.allow_dispatch_gen_switch_off
     row["recruits_idle"] = parameters.allow_dispatch_gen_switch_off and parameters.ignore_min_up_down_time
+    row["minimum_times"] = not parameters.ignore_min_up_down_time
     row["redispatches"] = parameters.env_does_redispatching
     row["limit_infeasible"] = parameters.limit_infeasible_curtailment_storage_action
     row["attack_max_duration"] = attack.max_duration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import numpy as np
 
@@ -10,19 +10,19 @@ import numpy as np
 class Injections(NamedTuple):
     """One row of the time series for each environment of a batch."""
 
-    load_p: np.ndarray
+    load_p: Annotated[np.ndarray, "load", "f8"]
     """(n_env, n_load) MW."""
-    load_q: np.ndarray
+    load_q: Annotated[np.ndarray, "load", "f8"]
     """(n_env, n_load) MVAr."""
-    gen_p: np.ndarray
+    gen_p: Annotated[np.ndarray, "gen", "f8"]
     """(n_env, n_gen) MW, the schedule before redispatch and curtailment."""
-    gen_v: np.ndarray
+    gen_v: Annotated[np.ndarray, "gen", "f8"]
     """(n_env, n_gen) kV, voltage set points."""
-    time_next_maintenance: np.ndarray
+    time_next_maintenance: Annotated[np.ndarray, "line", "i4"]
     """(n_env, n_line) int32 steps to the next maintenance, 0 during one, -1 if none is planned."""
-    duration_next_maintenance: np.ndarray
+    duration_next_maintenance: Annotated[np.ndarray, "line", "i4"]
     """(n_env, n_line) int32 remaining length of the current or length of the next maintenance, 0 if none."""
-    hazard_duration: np.ndarray
+    hazard_duration: Annotated[np.ndarray, "line", "i4"]
     """(n_env, n_line) int32 remaining length of an unplanned outage, 0 if none."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import numpy as np
 
@@ -27,34 +27,34 @@ class PowerFlowInput(NamedTuple):
 class Flow(NamedTuple):
     """The solved state, float64; zeros for what is disconnected, and for a whole row that did not converge."""
 
-    converged: np.ndarray
+    converged: Annotated[np.ndarray, "env", "?"]
     """(n_env,) bool."""
-    p_or: np.ndarray
-    q_or: np.ndarray
-    v_or: np.ndarray
-    a_or: np.ndarray
-    theta_or: np.ndarray
-    p_ex: np.ndarray
-    q_ex: np.ndarray
-    v_ex: np.ndarray
-    a_ex: np.ndarray
-    theta_ex: np.ndarray
+    p_or: Annotated[np.ndarray, "line", "f8"]
+    q_or: Annotated[np.ndarray, "line", "f8"]
+    v_or: Annotated[np.ndarray, "line", "f8"]
+    a_or: Annotated[np.ndarray, "line", "f8"]
+    theta_or: Annotated[np.ndarray, "line", "f8"]
+    p_ex: Annotated[np.ndarray, "line", "f8"]
+    q_ex: Annotated[np.ndarray, "line", "f8"]
+    v_ex: Annotated[np.ndarray, "line", "f8"]
+    a_ex: Annotated[np.ndarray, "line", "f8"]
+    theta_ex: Annotated[np.ndarray, "line", "f8"]
     """(n_env, n_line): MW, MVAr, kV, A, degree at each end."""
-    gen_p: np.ndarray
-    gen_q: np.ndarray
-    gen_v: np.ndarray
-    gen_theta: np.ndarray
-    load_p: np.ndarray
-    load_q: np.ndarray
-    load_v: np.ndarray
-    load_theta: np.ndarray
-    storage_p: np.ndarray
-    storage_v: np.ndarray
-    storage_theta: np.ndarray
-    shunt_p: np.ndarray
-    shunt_q: np.ndarray
-    shunt_v: np.ndarray
-    voltage: np.ndarray
+    gen_p: Annotated[np.ndarray, "gen", "f8"]
+    gen_q: Annotated[np.ndarray, "gen", "f8"]
+    gen_v: Annotated[np.ndarray, "gen", "f8"]
+    gen_theta: Annotated[np.ndarray, "gen", "f8"]
+    load_p: Annotated[np.ndarray, "load", "f8"]
+    load_q: Annotated[np.ndarray, "load", "f8"]
+    load_v: Annotated[np.ndarray, "load", "f8"]
+    load_theta: Annotated[np.ndarray, "load", "f8"]
+    storage_p: Annotated[np.ndarray, "storage", "f8"]
+    storage_v: Annotated[np.ndarray, "storage", "f8"]
+    storage_theta: Annotated[np.ndarray, "storage", "f8"]
+    shunt_p: Annotated[np.ndarray, "shunt", "f8"]
+    shunt_q: Annotated[np.ndarray, "shunt", "f8"]
+    shunt_v: Annotated[np.ndarray, "shunt", "f8"]
+    voltage: Annotated[np.ndarray, "bus", "c16"]
     """(n_env, n_bus) complex per unit by global bus number, 0 on a dead bus: the warm start of the next solve."""
 
 

@@ -71,11 +71,11 @@ class FlowModel:
         ``places[f, 0] + e * places[f, 1]``.
         """
         places, n_number, groups = self._places(n_env)
-        memory = np.empty(n_number)
+        memory = np.zeros(n_number)
         views: list[np.ndarray] = []
         for begin, end, shape in groups:
             views.extend(memory[begin:end].reshape(shape))
-        converged, voltage = np.empty(n_env, dtype=bool), np.empty((n_env, self.n_bus), dtype=complex)
+        converged, voltage = np.zeros(n_env, dtype=bool), np.zeros((n_env, self.n_bus), dtype=complex)
         return Flow(converged, *views, voltage), memory, places  # type: ignore[call-arg]
 
     def _places(self, n_env: int) -> tuple[np.ndarray, int, list[tuple[int, int, tuple[int, int, int]]]]:

@@ -59,7 +59,7 @@ class NewtonPowerFlow:
 
         Field ``f`` (in the order of ``Flow`` without ``converged`` and ``voltage``) of row ``e`` goes to the flat
         ``memory`` from ``places[f, 0] + e * places[f, 1]`` on. ``voltage`` may be ``start`` itself. int32 busbars,
-        int64 places, float64 and complex128 otherwise; rows that are not asked for are cleared.
+        int64 places, float64 and complex128 otherwise; rows that are not asked for are left alone.
         """
         store, model = self._store, self._model
         store.reserve(len(rows))

@@ -53,12 +53,15 @@ def solve_rows(  # pragma: no cover
         slot, count = slots[order[done], 0], 0
         while count < WIDTH and done + count < n_env and slots[order[done + count], 0] == slot:
             members[count] = order[done + count]
-            converged[members[count]] = False
             count += 1
         solvable = slot >= 0 and header[slot, 1] >= 0
         if count < FEWEST:
             count = 1
         done += count
+        if slot == NOT_ASKED:
+            continue
+        for l in range(count):
+            converged[members[l]] = False
         if solvable:
             columns = ints[header[slot, 5] + n_key :]
             network = _network(slot, n_key + _n_column(sizes), header, ints, admittances)

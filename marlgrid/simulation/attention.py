@@ -14,64 +14,36 @@ from marlgrid.model.system import System
 from marlgrid.simulation.action import Action, Kind
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import AlarmState, AlertState, Outcome, State
+from marlgrid.simulation.state import Outcome, State
 
 OF_DISPATCH = (Reason.REDISPATCH_TARGET_OUT_OF_RANGE, Reason.GEN_SWITCHED_OFF, Reason.GEN_SWITCHED_TOO_SOON)
 """Reasons that are found after the alarms were heard: these stand."""
 
 
-def blank_alarms(system: System, n_env: int) -> AlarmState:
-    """No alarm yet, and the initial budget (0 where there are no areas)."""
-    n_area, parameters = system.dim_alarms, system.parameters
-    memory = parameters.alarm_best_time + parameters.alarm_window_size + 1
-    return AlarmState(
-        attention_budget=np.full(n_env, system.attention.initial_budget if n_area else 0.0, dtype=np.float32),
-        is_alarm_illegal=np.zeros(n_env, dtype=np.bool_),
-        time_since_last_alarm=np.full(n_env, -1, dtype=np.int32),
-        last_alarm=np.full((n_env, n_area), -1, dtype=np.int32),
-        was_alarm_used_after_game_over=np.zeros(n_env, dtype=np.bool_),
-        raised=np.zeros((n_env, memory if n_area else 0, n_area), dtype=np.bool_),
-    )
+def begin(system: System, state: State) -> None:
+    """No alarm, no alert and no attack yet, and the initial budget (0 where there are no areas). In place."""
+    alarm, alert = state.alarm, state.alert
+    alarm.attention_budget[:] = system.attention.initial_budget if system.dim_alarms else 0.0
+    for never in (alarm.time_since_last_alarm, alarm.last_alarm):
+        never[:] = -1
+    for never in (alert.time_since_last_alert, alert.time_since_last_attack):
+        never[:] = -1
 
 
-def blank_alerts(system: System, n_env: int) -> AlertState:
-    """No alert and no attack yet."""
-    n_line = system.dim_alerts
-    memory = system.parameters.alert_time_window + 1 if n_line else 0
-
-    def filled(value: int) -> np.ndarray:
-        return np.full((n_env, n_line), value, dtype=np.int32)
-
-    return AlertState(
-        active_alert=np.zeros((n_env, n_line), dtype=np.bool_),
-        time_since_last_alert=filled(-1),
-        alert_duration=filled(0),
-        total_number_of_alert=np.zeros(n_env, dtype=np.int32),
-        time_since_last_attack=filled(-1),
-        attack_under_alert=filled(0),
-        was_alert_used_after_attack=filled(0),
-        attacks=np.zeros((n_env, memory, n_line), dtype=np.int8),
-        attacked=np.zeros((n_env, n_line), dtype=np.bool_),
-        attacked_in_series=np.zeros((n_env, n_line), dtype=np.bool_),
-    )
-
-
-def register(system: System, state: State, action: Action, ruling: Ruling) -> State:
-    """Books the alarms and alerts of a step whose end is known. Writes: alarm, alert."""
+def register(system: System, state: State, action: Action, ruling: Ruling) -> None:
+    """Books the alarms and alerts of a step whose end is known, in place. Writes: alarm, alert."""
     if system.dim_alarms:
-        state = state._replace(alarm=_alarms(system, state, action, ruling))
+        _alarms(system, state, action, ruling)
     if system.dim_alerts:
-        state = state._replace(alert=_alerts(system, state, action, ruling))
-    return state
+        _alerts(system, state, action, ruling)
 
 
-def _alarms(system: System, state: State, action: Action, ruling: Ruling) -> AlarmState:
+def _alarms(system: System, state: State, action: Action, ruling: Ruling) -> None:
     asked = np.zeros((state.n_env, system.dim_alarms), dtype=np.bool_)
     heard = ruling.accepted if ruling.accepted.all() else ruling.accepted | np.isin(ruling.reason, OF_DISPATCH)
     _ask(Kind.RAISE_ALARM, system.tables.may_alarm, action.commands, action.first, action.last, heard, asked)
-    rules, parameters = system.attention, system.parameters
+    rules, parameters, alarm = system.attention, system.parameters, state.alarm
     terms = np.float32(rules.alarm_cost), np.float32(rules.budget_per_step), np.float32(rules.max_budget)
-    alarm = AlarmState(*(array.copy() for array in state.alarm))
     step = state.t - state.t_start
     _book_alarms(asked, heard, step, terms, alarm)
     tripped = (state.disc_lines >= 0).any(axis=1)
@@ -83,17 +55,14 @@ def _alarms(system: System, state: State, action: Action, ruling: Ruling) -> Ala
         alarm.raised,
         alarm.was_alarm_used_after_game_over,
     )
-    return alarm
 
 
-def _alerts(system: System, state: State, action: Action, ruling: Ruling) -> AlertState:
+def _alerts(system: System, state: State, action: Action, ruling: Ruling) -> None:
     asked = np.zeros((state.n_env, system.dim_alerts), dtype=np.bool_)
     heard = np.ones_like(ruling.accepted)
     _ask(Kind.RAISE_ALERT, system.tables.may_alert, action.commands, action.first, action.last, heard, asked)
-    alert = AlertState(*(array.copy() for array in state.alert))
-    window = system.parameters.alert_time_window
-    _book_alerts(asked, ruling.attacked, system.alert_line, state.t - state.t_start, window, state.outcome, alert)
-    return alert
+    window, step = system.parameters.alert_time_window, state.t - state.t_start
+    _book_alerts(asked, ruling.attacked, system.alert_line, step, window, state.outcome, state.alert)
 
 
 # ---------------------------------------------------------------------------------------------------- kernels

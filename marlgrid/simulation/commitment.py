@@ -8,66 +8,64 @@ from marlgrid.compiled import kernel
 from marlgrid.model.system import System
 from marlgrid.simulation import rules
 from marlgrid.simulation.action import Action, no_attack
+from marlgrid.simulation.frame import Memory
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.own_rules import without
-from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import Commitment, Outcome, State
+from marlgrid.simulation.state import Outcome, State
 
 STANDSTILL_MW = 1e-7
 """Below it a generator stands still (Grid2Op's)."""
 
 
-def initial_commitment(gen_p: np.ndarray) -> Commitment:
-    """At the start of episodes in which generators produce ``gen_p`` (n_env, n_gen) MW."""
-    runs = np.abs(gen_p) > STANDSTILL_MW
-    return Commitment(np.where(runs, 0, -1).astype(np.int32), np.where(runs, -1, 0).astype(np.int32))
+def note_running(state: State) -> None:
+    """At the start of episodes: every generator has just started or stopped. Writes: commitment."""
+    runs = np.abs(state.flow.gen_p) > STANDSTILL_MW
+    state.commitment.uptime[:] = np.where(runs, 0, -1)
+    state.commitment.downtime[:] = np.where(runs, -1, 0)
 
 
-def start_and_stop(system: System, before: State, state: State, action: Action, ruling: Ruling) -> tuple[State, Ruling]:
-    """Counts up and down times after the dispatch, and blames zones whose generators start or stop too soon.
+def blame(system: System, before: State, memory: Memory, action: Action) -> None:
+    """Blames zones whose generators start or stop too soon.
 
     As in Grid2Op the switch takes place all the same, whether redispatch or the schedule asked for it: the zone's
-    action is reported as illegal and starts no cooldown. In the step of an illegal switch no time is counted. Nothing
-    happens where the parameters ignore minimum times. Writes: commitment.
+    action is reported as illegal and starts no cooldown. Writes: ruling.
     """
-    if system.parameters.ignore_min_up_down_time:
-        return state, ruling
-    uptime, downtime = (array.copy() for array in state.commitment)
-    too_soon = np.zeros(uptime.shape, dtype=np.bool_)
-    running = state.outcome == Outcome.RUNNING
-    _count(system.tables.gen, running, state.flow.gen_p, state.dispatch.setpoint, uptime, downtime, too_soon)
-    state = state._replace(commitment=Commitment(uptime, downtime))
-    return (state, _charged(system, before, action, ruling, too_soon)) if too_soon.any() else (state, ruling)
-
-
-def _charged(system: System, before: State, action: Action, ruling: Ruling, too_soon: np.ndarray) -> Ruling:
-    """The ruling with the owners of generators switched ``too_soon`` (n_env, n_gen) blamed: no cooldown for them."""
+    ruling = memory.frame.ruling
     charged = np.zeros(ruling.accepted.shape, dtype=np.bool_)
-    rows, gens = np.nonzero(too_soon)
+    rows, gens = np.nonzero(memory.frame.too_soon)
     charged[rows, system.zones.gen[gens]] = True
     charged &= ruling.accepted
     others = without(action, charged | ~ruling.accepted)
     kept = rules.enforce(system, before, others, no_attack(before.n_env, system.grid.n_line))
-    return ruling._replace(
-        reason=np.where(charged, np.int8(Reason.GEN_SWITCHED_TOO_SOON), ruling.reason),
-        accepted=ruling.accepted & ~charged,
-        line_impacted=kept.line_impacted,
-        sub_impacted=kept.sub_impacted,
-    )
+    ruling.reason[charged] = Reason.GEN_SWITCHED_TOO_SOON
+    ruling.accepted[charged] = False
+    ruling.line_impacted[:] = kept.line_impacted
+    ruling.sub_impacted[:] = kept.sub_impacted
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
 @kernel
-def _count(gens, running, gen_p, setpoint, uptime, downtime, too_soon):  # pragma: no cover
-    """Grid2Op's order: starts first; where one is too soon, nothing else of that environment is counted."""
-    for e in range(len(running)):
-        if not running[e]:
+def start_and_stop(tables, frame) -> bool:  # pragma: no cover
+    """Counts up and down times after the dispatch; true if a generator starts or stops too soon.
+
+    In the step of such a switch no time is counted. Nothing happens where the parameters ignore minimum times. The
+    order is Grid2Op's: starts first; where one is too soon, nothing else of that environment is counted. Writes:
+    commitment, too_soon.
+    """
+    gens, too_soon, state = tables.gen, frame.too_soon, frame.state
+    gen_p, setpoint = state.flow.gen_p, state.dispatch.setpoint
+    uptime, downtime = state.commitment.uptime, state.commitment.downtime
+    too_soon[:] = False
+    broken = False
+    for e in range(len(frame.ran)):
+        if not tables.rules[0].minimum_times or state.outcome[e] != Outcome.RUNNING:
             continue
         legal = True
         for g in range(len(gens)):
             was, runs = abs(gen_p[e, g]) > STANDSTILL_MW, abs(setpoint[e, g]) > STANDSTILL_MW
             too_soon[e, g] = runs and not was and downtime[e, g] < gens[g].min_downtime
             legal = legal and not too_soon[e, g]
+        broken = broken or not legal
         if not legal:
             continue
         for g in range(len(gens)):
@@ -76,6 +74,7 @@ def _count(gens, running, gen_p, setpoint, uptime, downtime, too_soon):  # pragm
                 uptime[e, g], downtime[e, g] = 0, -1
             too_soon[e, g] = was and not runs and uptime[e, g] < gens[g].min_uptime
             legal = legal and not too_soon[e, g]
+        broken = broken or not legal
         if not legal:
             continue
         for g in range(len(gens)):
@@ -86,3 +85,4 @@ def _count(gens, running, gen_p, setpoint, uptime, downtime, too_soon):  # pragm
                 uptime[e, g] += 1
             elif not was and not runs:
                 downtime[e, g] += 1
+    return broken

@@ -9,11 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from marlgrid.compiled import kernel, rule
-from marlgrid.model.system import System
-from marlgrid.model.time_series import Injections
-from marlgrid.simulation.action import Action, Kind
-from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import Dispatch, Outcome, State
+from marlgrid.simulation.action import Kind
+from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.state import Outcome
 
 TOLERANCE_MW = 0.01
 """Grid2Op's: imbalances below it are left to the slack generator."""
@@ -21,64 +19,52 @@ BOUND_SLACK_MW = 5e-5
 """Grid2Op's relaxation of each generator's bounds."""
 
 
-def schedule(system: System, state: State, action: Action, ruling: Ruling, injections: Injections) -> State:
+# ---------------------------------------------------------------------------------------------------- kernels
+@kernel
+def schedule(tables, frame, commands, first, last) -> None:  # pragma: no cover
     """Sets storages and curtailment, and redispatches generators so that they balance both.
 
     Writes: dispatch; outcome where no dispatch exists or a storage without busbar exchanges power.
     """
-    dispatch = Dispatch(*(array.copy() for array in state.dispatch))
-    outcome = state.outcome.copy()
-    _schedule(
-        system.tables,
-        action.commands,
-        action.first,
-        action.last,
-        ruling.accepted,
-        injections.gen_p,
-        state.topology.topo_vect,
-        dispatch,
-        outcome,
-    )
-    return state._replace(dispatch=dispatch, outcome=outcome)
-
-
-def asked(action: Action, ruling: Ruling) -> np.ndarray:
-    """(n_env, n_zone) bool: zones with an accepted redispatch, curtailment or storage command."""
-    answer = np.zeros(ruling.accepted.shape, dtype=bool)
-    for e, z in zip(*np.nonzero(ruling.accepted), strict=True):
-        kinds = action.commands.kind[action.first[e, z] : action.last[e, z]]
-        answer[e, z] = ((kinds >= Kind.REDISPATCH) & (kinds <= Kind.SET_STORAGE)).any()
-    return answer
-
-
-# ---------------------------------------------------------------------------------------------------- kernels
-@kernel
-def _schedule(tables, commands, first, last, accepted, gen_p, topo_vect, dispatch, outcome):  # pragma: no cover
-    n_env, n_zone = first.shape
-    for e in range(n_env):
+    state, dispatch = frame.state, frame.state.dispatch
+    for e in range(len(frame.ran)):
+        if not frame.ran[e]:
+            continue
         storage_before = dispatch.storage_power[e].sum()
         curtailed_before = dispatch.curtailed[e]
         scheduled_before = dispatch.scheduled_p[e].copy()
         setpoint_before = dispatch.setpoint[e].copy()
         dispatch.storage_power_target[e] = 0.0
-        for z in range(n_zone):
-            if accepted[e, z]:
+        for z in range(first.shape[1]):
+            if frame.ruling.accepted[e, z]:
                 for c in range(first[e, z], last[e, z]):
                     _ask(commands.kind[c], commands.index[c], commands.value[c], e, dispatch)
         _charge_storages(tables, e, dispatch)
-        _curtail(tables, e, gen_p[e], dispatch)
+        _curtail(tables, e, state.injections.gen_p[e], dispatch)
         rise = dispatch.scheduled_p[e] - scheduled_before
         if tables.rules[0].limit_infeasible:
             _limit(tables, e, rise, setpoint_before, storage_before, curtailed_before, dispatch)
         needed = dispatch.storage_power[e].sum() - storage_before + dispatch.curtailed[e] - curtailed_before
         feasible = _redispatch(tables, e, rise, setpoint_before, needed, dispatch)
-        if not feasible and outcome[e] == Outcome.RUNNING:
-            outcome[e] = Outcome.DISPATCH_INFEASIBLE
+        if not feasible and state.outcome[e] == Outcome.RUNNING:
+            state.outcome[e] = Outcome.DISPATCH_INFEASIBLE
         _lose_charge(tables, e, dispatch)
         for s in range(len(tables.storage)):
-            off = topo_vect[e, tables.storage[s].pos] < 0
-            if off and dispatch.storage_power[e, s] != 0 and outcome[e] == Outcome.RUNNING:
-                outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
+            off = state.topology.topo_vect[e, tables.storage[s].pos] < 0
+            if off and dispatch.storage_power[e, s] != 0 and state.outcome[e] == Outcome.RUNNING:
+                state.outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
+
+
+@kernel
+def charge(frame, kind, first, last) -> None:  # pragma: no cover
+    """Blames an infeasible dispatch on the zones that asked for dispatch in this step. Writes: ruling.reason."""
+    for e in range(len(frame.ran)):
+        if frame.ran[e] and frame.state.outcome[e] == Outcome.DISPATCH_INFEASIBLE:
+            for z in range(first.shape[1]):
+                for c in range(first[e, z], last[e, z]):
+                    dispatching = Kind.REDISPATCH <= kind[c] <= Kind.SET_STORAGE
+                    if frame.ruling.accepted[e, z] and dispatching:
+                        frame.ruling.reason[e, z] = Reason.DISPATCH_INFEASIBLE
 
 
 @rule

@@ -9,7 +9,6 @@ import numpy as np
 
 from marlgrid.compiled import kernel, rule
 from marlgrid.simulation.action import Commands, Kind, concatenate
-from marlgrid.simulation.state import State
 
 
 class Reason(IntEnum):
@@ -60,7 +59,8 @@ class Seen(NamedTuple):
     scheduled_p: np.ndarray
 
 
-def seen_by_judge(state: State) -> Seen:
+@rule
+def seen_by_judge(state) -> Seen:  # pragma: no cover
     """What the judge reads of a state."""
     return Seen(
         state.topology.topo_vect,
@@ -71,6 +71,13 @@ def seen_by_judge(state: State) -> Seen:
         state.dispatch.actual,
         state.dispatch.scheduled_p,
     )
+
+
+@rule
+def with_schedule(seen, schedule) -> Seen:  # pragma: no cover
+    """The same, with the generators' schedule to come."""
+    topo_vect, cooldown_line, cooldown_sub, target, modified, actual, _ = seen
+    return Seen(topo_vect, cooldown_line, cooldown_sub, target, modified, actual, schedule)
 
 
 LINE_PAD = np.dtype([("set", "i1"), ("change", "?"), ("hit", "?")])

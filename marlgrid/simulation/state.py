@@ -7,7 +7,7 @@ row repeated. Every field has one writing stage, named below.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -39,114 +39,114 @@ _RUNNING, _TIME_LIMIT = int(Outcome.RUNNING), int(Outcome.TIME_LIMIT)
 class Topology(NamedTuple):
     """Writer: ``topology`` (``switch`` for what is asked, ``settle`` for what the protections tripped)."""
 
-    topo_vect: np.ndarray
+    topo_vect: Annotated[np.ndarray, "place", "i4"]
     """(n_env, dim_topo) int32: -1 or the local busbar 1, 2, ..."""
-    last_bus: np.ndarray
+    last_bus: Annotated[np.ndarray, "place", "i4"]
     """(n_env, dim_topo) int32: busbar of the last step in which the element was connected."""
-    shunt_bus: np.ndarray
+    shunt_bus: Annotated[np.ndarray, "shunt", "i4"]
     """(n_env, n_shunt) int32."""
 
 
 class Counters(NamedTuple):
     """Writer: ``rules.tick``. All int32, in steps."""
 
-    time_before_cooldown_line: np.ndarray
-    time_before_cooldown_sub: np.ndarray
-    timestep_overflow: np.ndarray
+    time_before_cooldown_line: Annotated[np.ndarray, "line", "i4"]
+    time_before_cooldown_sub: Annotated[np.ndarray, "sub", "i4"]
+    timestep_overflow: Annotated[np.ndarray, "line", "i4"]
     """(n_env, n_line) consecutive steps above the thermal limit."""
-    timestep_protection_engaged: np.ndarray
+    timestep_protection_engaged: Annotated[np.ndarray, "line", "i4"]
     """(n_env, n_line) consecutive steps above the soft threshold: what trips a line."""
 
 
 class Dispatch(NamedTuple):
     """Writer: ``dispatch.schedule``. MW, MWh or ratios; one entry per generator unless said otherwise."""
 
-    target: np.ndarray
+    target: Annotated[np.ndarray, "gen", "f8"]
     """Redispatch the agents asked for, summed over the episode."""
-    modified: np.ndarray
+    modified: Annotated[np.ndarray, "gen", "?"]
     """bool: redispatched at least once in the episode."""
-    actual: np.ndarray
+    actual: Annotated[np.ndarray, "gen", "f8"]
     """Redispatch in force."""
-    scheduled_p: np.ndarray
+    scheduled_p: Annotated[np.ndarray, "gen", "f8"]
     """Time series after curtailment."""
-    setpoint: np.ndarray
+    setpoint: Annotated[np.ndarray, "gen", "f8"]
     """scheduled_p + actual: what is sent to the grid."""
-    p_before_curtail: np.ndarray
+    p_before_curtail: Annotated[np.ndarray, "gen", "f8"]
     """Renewable production of the time series; 0 for other generators."""
-    curtailment_limit: np.ndarray
+    curtailment_limit: Annotated[np.ndarray, "gen", "f8"]
     """Cap asked for, as a ratio of pmax; 1 where there is none."""
-    curtailment_limit_effective: np.ndarray
+    curtailment_limit_effective: Annotated[np.ndarray, "gen", "f8"]
     """Cap in force: weaker than asked where the grid could not follow at once."""
-    curtailed: np.ndarray
+    curtailed: Annotated[np.ndarray, "env", "f8"]
     """(n_env,) MW that curtailment took off the schedule in this step (>= 0)."""
-    storage_charge: np.ndarray
+    storage_charge: Annotated[np.ndarray, "storage", "f8"]
     """(n_env, n_storage) MWh."""
-    storage_power_target: np.ndarray
+    storage_power_target: Annotated[np.ndarray, "storage", "f8"]
     """(n_env, n_storage) MW asked for, charging positive."""
-    storage_power: np.ndarray
+    storage_power: Annotated[np.ndarray, "storage", "f8"]
     """(n_env, n_storage) MW realised."""
 
 
 class Commitment(NamedTuple):
     """Writer: ``commitment.start_and_stop``. (n_env, n_gen) int32 steps, counted where minimum times are enforced."""
 
-    uptime: np.ndarray
+    uptime: Annotated[np.ndarray, "gen", "i4"]
     """Since the generator started, or the episode; -1 while it stands still."""
-    downtime: np.ndarray
+    downtime: Annotated[np.ndarray, "gen", "i4"]
     """Since it stopped, or the episode began; -1 while it runs."""
 
 
 class AttackState(NamedTuple):
     """Writer: ``rules.tick``."""
 
-    remaining: np.ndarray
+    remaining: Annotated[np.ndarray, "line", "i4"]
     """(n_env, n_line) int32 further steps under attack: D - 1 after the first step of an attack of D."""
-    cooldown: np.ndarray
+    cooldown: Annotated[np.ndarray, "env", "i4"]
     """(n_env,) int32 steps before the next attack may start."""
-    budget: np.ndarray
+    budget: Annotated[np.ndarray, "env", "f8"]
     """(n_env,) float64 line-steps."""
-    starts: np.ndarray
+    starts: Annotated[np.ndarray, "env", "i4"]
     """(n_env,) int32 attacks started in the episode."""
 
 
 class AlarmState(NamedTuple):
     """Writer: ``attention.register``. Most names are those of the observation's attributes."""
 
-    attention_budget: np.ndarray
+    attention_budget: Annotated[np.ndarray, "env", "f4"]
     """(n_env,) float32 alarms' costs are taken from it."""
-    is_alarm_illegal: np.ndarray
+    is_alarm_illegal: Annotated[np.ndarray, "env", "?"]
     """(n_env,) bool: an alarm of this step could not be paid."""
-    time_since_last_alarm: np.ndarray
+    time_since_last_alarm: Annotated[np.ndarray, "env", "i4"]
     """(n_env,) int32 steps since any alarm was raised, -1 before the first."""
-    last_alarm: np.ndarray
+    last_alarm: Annotated[np.ndarray, "alarm", "i4"]
     """(n_env, dim_alarms) int32 step of the episode in which the area's last alarm was raised, -1 without one."""
-    was_alarm_used_after_game_over: np.ndarray
+    was_alarm_used_after_game_over: Annotated[np.ndarray, "env", "?"]
     """(n_env,) bool: an alarm was raised in time for the game over."""
-    raised: np.ndarray
+    raised: Annotated[np.ndarray, "alarm_memory alarm", "?"]
     """(n_env, n, dim_alarms) bool: the alarms of the last n steps, those of step k of the episode at k modulo n."""
 
 
 class AlertState(NamedTuple):
     """Writer: ``attention.register``. (n_env, dim_alerts) int32 unless said otherwise; -1 stands for never."""
 
-    active_alert: np.ndarray
+    active_alert: Annotated[np.ndarray, "alert", "?"]
     """bool: alerted to in this step."""
-    time_since_last_alert: np.ndarray
-    alert_duration: np.ndarray
+    time_since_last_alert: Annotated[np.ndarray, "alert", "i4"]
+    alert_duration: Annotated[np.ndarray, "alert", "i4"]
     """Consecutive steps, this one included."""
-    total_number_of_alert: np.ndarray
+    total_number_of_alert: Annotated[np.ndarray, "env", "i4"]
     """(n_env,) alerts of the episode, one for each line and step."""
-    time_since_last_attack: np.ndarray
+    time_since_last_attack: Annotated[np.ndarray, "alert", "i4"]
     """Steps since an attack began: 0 in its first step."""
-    attack_under_alert: np.ndarray
+    attack_under_alert: Annotated[np.ndarray, "alert", "i4"]
     """1 or -1: an attack began within the window, with or without alert; 0: none did."""
-    was_alert_used_after_attack: np.ndarray
+    was_alert_used_after_attack: Annotated[np.ndarray, "alert", "i4"]
     """1 or -1: alert or silence at an attack proved right or wrong in this step; 0: nothing to judge."""
-    attacks: np.ndarray
+    attacks: Annotated[np.ndarray, "alert_memory alert", "i1"]
     """(n_env, n, dim_alerts) int8: attacks that began in the last n steps, coded and kept like the two above."""
-    attacked: np.ndarray
+    attacked: Annotated[np.ndarray, "alert", "?"]
     """bool: under attack in this step."""
-    attacked_in_series: np.ndarray
+    attacked_in_series: Annotated[np.ndarray, "alert", "?"]
     """bool: attacked since the last step without any attack on the grid."""
 
 
@@ -156,29 +156,29 @@ class Attacked(NamedTuple):
     Writer: ``substations.hold``.
     """
 
-    line: np.ndarray
+    line: Annotated[np.ndarray, "line", "i4"]
     """(n_env, n_line) int32 steps, the one just taken included."""
-    sub: np.ndarray
+    sub: Annotated[np.ndarray, "sub", "i4"]
     """(n_env, n_sub) int32 likewise."""
-    bus: np.ndarray
+    bus: Annotated[np.ndarray, "place", "i4"]
     """(n_env, dim_topo) int32 busbar on which an attack on its substation holds the element, 0 where none does."""
-    sub_started: np.ndarray
+    sub_started: Annotated[np.ndarray, "env", "?"]
     """(n_env,) bool: an attack on a substation started."""
 
 
 class State(NamedTuple):
     """A batch of episodes. ``seed``, ``scenario``, ``t_start``, ``t_end``, ``thermal_limit`` are fixed at the start."""
 
-    seed: np.ndarray
+    seed: Annotated[np.ndarray, "env", "i8"]
     """(n_env,) int64: with scenario and t, all randomness of the episode follows from it."""
-    scenario: np.ndarray
+    scenario: Annotated[np.ndarray, "env", "i8"]
     """(n_env,) int64."""
-    t: np.ndarray
+    t: Annotated[np.ndarray, "env", "i4"]
     """(n_env,) int32 row of the time series in force. Writer: ``step``."""
-    t_start: np.ndarray
-    t_end: np.ndarray
+    t_start: Annotated[np.ndarray, "env", "i4"]
+    t_end: Annotated[np.ndarray, "env", "i4"]
     """(n_env,) int32 first row, and row at which the time limit ends the episode."""
-    outcome: np.ndarray
+    outcome: Annotated[np.ndarray, "env", "i1"]
     """(n_env,) int8 ``Outcome``. Writers: the stage that finds the end."""
     injections: Injections
     """Writer: ``step``."""
@@ -192,11 +192,11 @@ class State(NamedTuple):
     attacked: Attacked
     flow: Flow
     """Writer: ``protections.solve``."""
-    disc_lines: np.ndarray
+    disc_lines: Annotated[np.ndarray, "line", "i4"]
     """(n_env, n_line) int32: wave of the cascade in which this step tripped the line, else -1. Writer: as ``flow``."""
-    rho: np.ndarray
+    rho: Annotated[np.ndarray, "line", "f8"]
     """(n_env, n_line) current at the origin over the thermal limit. Writer: as ``flow``."""
-    thermal_limit: np.ndarray
+    thermal_limit: Annotated[np.ndarray, "line", "f8"]
     """(n_env, n_line) A, of this episode."""
 
     @property

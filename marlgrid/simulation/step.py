@@ -6,53 +6,102 @@ from dataclasses import replace
 
 import numpy as np
 
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.rule_set import RuleSet
 from marlgrid.model.system import System
+from marlgrid.model.tables import view_tables
 from marlgrid.model.time_series import Injections, TimeSeries
 from marlgrid.model.zones import make_zones
-from marlgrid.powerflow.base import PowerFlow, zero_flow
-from marlgrid.simulation import attention, commitment, dispatch, protections, rules, substations, topology
-from marlgrid.simulation.action import Action, Attack, do_nothing, no_attack
+from marlgrid.powerflow.base import PowerFlow
+from marlgrid.simulation import protections
+from marlgrid.simulation.action import Action, Attack, Commands, SubstationAttack, do_nothing, no_attack
+from marlgrid.simulation.attention import begin, register
+from marlgrid.simulation.commitment import blame, note_running, start_and_stop
+from marlgrid.simulation.dispatch import charge, schedule
+from marlgrid.simulation.frame import FramedState, Memory, Ruling, view_frame
 from marlgrid.simulation.judge import Reason
-from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import Attacked, AttackState, Counters, Dispatch, Outcome, State, Topology, put, take
+from marlgrid.simulation.own_rules import without
+from marlgrid.simulation.rules import enforce, judge, note_own, refused_by_own, tick
+from marlgrid.simulation.state import Outcome, State, put, take
+from marlgrid.simulation.substations import hold, price
+from marlgrid.simulation.topology import islanded, settle, switch
+
+NO_SUBSTATION_ATTACK = SubstationAttack(np.zeros((0, 0), dtype=np.int32), np.zeros((0, 0), dtype=np.int32))
 
 
 def step(
-    system: System, solver: PowerFlow, series: TimeSeries, state: State, action: Action, attack: Attack
+    system: System,
+    solver: PowerFlow,
+    series: TimeSeries,
+    state: State,
+    action: Action,
+    attack: Attack,
+    memory: Memory | None = None,
 ) -> tuple[State, Ruling]:
-    """The next state and what became of action and attack. Episodes that are over stay as they are."""
-    running = state.running
-    if running.all():
-        return advance(system, solver, state, series.at(state.scenario, state.t + 1), action, attack)
-    rows = np.flatnonzero(running)
-    ruling = _no_ruling(system, state)
-    if len(rows) == 0:
-        return state, ruling
-    part = take(state, rows)
-    some = Action(action.commands, action.first[rows], action.last[rows])
-    injections = series.at(part.scenario, part.t + 1)
-    after, some_ruling = advance(system, solver, part, injections, some, attack.rows(rows))
-    for whole, new in zip(ruling, some_ruling, strict=True):
-        whole[rows] = new
-    return put(state, rows, after), ruling
+    """The next state and what became of action and attack. Episodes that are over stay as they are.
+
+    Both are written into ``memory`` if some is given (not that of ``state``), else into new one.
+    """
+    if _all_run(state.outcome):
+        memory = _loaded(system, state, memory)
+        after = memory.state
+        fill(series, state.scenario, state.t + 1, after.injections)
+        return _advanced(system, solver, state, memory, action, attack)
+    rows = np.flatnonzero(state.running)
+    whole = _loaded(system, state, memory)
+    _nobody_asked(whole.block)
+    if len(rows):
+        some = Action(action.commands, action.first[rows], action.last[rows])
+        part = take(state, rows)
+        stepped, ruling = step(system, solver, series, part, some, attack.rows(rows))
+        whole.load(put(state, rows, stepped))
+        for all_rows, new in zip(whole.frame.ruling, ruling, strict=True):
+            all_rows[rows] = new
+    return whole.framed(), whole.frame.ruling
 
 
 def advance(
     system: System, solver: PowerFlow, state: State, injections: Injections, action: Action, attack: Attack
 ) -> tuple[State, Ruling]:
     """One step of a batch of running episodes under given injections."""
-    before, ruling = state, rules.enforce(system, state, action, attack, injections.gen_p)
-    state = state._replace(injections=injections, t=state.t + 1)
-    state = substations.hold(system, state, attack, ruling.attacked, ruling.attack_refused)
-    state = topology.switch(system, state, action, ruling, injections)
-    state = dispatch.schedule(system, state, action, ruling, injections)
-    state, ruling = commitment.start_and_stop(system, before, state, action, ruling)
-    state = protections.solve(system, solver, state)
-    state = topology.settle(system, state)
-    state = _end(rules.tick(system, state, ruling))
-    state = attention.register(system, state, action, ruling)
-    return state, _charge(state, action, ruling)
+    memory = _loaded(system, state, None)
+    copy(injections, memory.state.injections)
+    return _advanced(system, solver, state, memory, action, attack)
+
+
+def _advanced(
+    system: System, solver: PowerFlow, before: State, memory: Memory, action: Action, attack: Attack
+) -> tuple[FramedState, Ruling]:
+    decide(system, before, memory, action, attack)
+    protections.solve(system, solver, memory, before)
+    conclude(system, memory, action)
+    return memory.framed(), memory.frame.ruling
+
+
+def decide(system: System, before: State, memory: Memory, action: Action, attack: Attack) -> None:
+    """First half of a step, in place: from what is asked to what is sent to the grid."""
+    if system.rules.own:
+        refused = refused_by_own(system, memory, action, attack)
+        action = without(action, refused)
+    subs = NO_SUBSTATION_ATTACK if attack.subs is None else attack.subs
+    attacks = attack.duration, price(system, memory.state, attack), *subs
+    asked = (*action.commands, action.first, action.last, *attacks)
+    switched_too_soon = _decide(system.block, memory.block, *asked)
+    if system.rules.own:
+        note_own(memory, refused)
+    if switched_too_soon:
+        blame(system, before, memory, action)
+
+
+def conclude(system: System, memory: Memory, action: Action, at_reset: bool = False) -> None:
+    """Last part of a step, in place: what follows from the solved grid."""
+    commands = action.commands
+    if _conclude(system.block, memory.block, commands.kind, action.first, action.last, at_reset):
+        state = memory.state
+        apart = islanded(system, state.topology) & (state.outcome == Outcome.DIVERGED)
+        state.outcome[apart] = Outcome.ISLANDED
+    if not at_reset:
+        register(system, memory.state, action, memory.frame.ruling)
 
 
 def initial(
@@ -73,29 +122,31 @@ def initial(
     n_line) in A are the limits of the episodes, by default the grid's. Raises ValueError for an opening that
     contradicts itself or is out of range.
     """
-    seed, scenario = np.asarray(seed, dtype=np.int64), np.asarray(scenario, dtype=np.int64)
-    t_start, t_end = np.asarray(t_start, dtype=np.int32), np.asarray(t_end, dtype=np.int32)
-    injections = series.at(scenario, t_start)
-    state = _blank(system, injections, seed, scenario, t_start, t_end)
-    if thermal_limit is not None:
-        state = state._replace(thermal_limit=np.array(thermal_limit, dtype=np.float64))
+    memory = Memory(system, len(seed))
+    state = memory.state
+    state.seed[:], state.scenario[:] = seed, scenario
+    state.t[:] = state.t_start[:] = t_start
+    state.t_end[:] = t_end
+    fill(series, state.scenario, state.t, state.injections)
+    _blank(system, state)
+    state.thermal_limit[:] = system.thermal_limit if thermal_limit is None else thermal_limit
     if opening is None:
         opening = do_nothing(len(seed), system.n_zone)
     else:
         _check_opening(system, state, opening)
-    ruling = _no_ruling(system, state)
-    state = topology.switch(system, state, opening, ruling, injections)
-    state = dispatch.schedule(system, state, opening, ruling, injections)
-    state = protections.solve(system, solver, state, at_reset=True)
-    state = state._replace(commitment=commitment.initial_commitment(state.flow.gen_p))
-    return topology.settle(system, state)
+    _nobody_asked(memory.block)
+    _begin(system.block, memory.block, *opening.commands, opening.first, opening.last)
+    protections.solve(system, solver, memory, take(state, np.arange(len(seed))), at_reset=True)
+    conclude(system, memory, opening, at_reset=True)
+    note_running(state)
+    return memory.framed()
 
 
 def _check_opening(system: System, state: State, opening: Action) -> None:
     """Judges an opening as if all were one zone without rules: what is left are contradictions and ranges."""
     anyone = replace(system, zones=make_zones(system.grid, 1), rules=RuleSet(False, False, False))
     whole = Action(opening.commands, opening.first[:, :1], opening.last[:, :1])
-    reason = rules.enforce(anyone, state, whole, no_attack(state.n_env, system.grid.n_line)).reason[:, 0]
+    reason = enforce(anyone, state, whole, no_attack(state.n_env, system.grid.n_line)).reason[:, 0]
     if reason.any():
         raise ValueError(
             f"the initial state cannot be set: {Reason(int(reason[reason > 0][0])).name}; change init_state, or the "
@@ -103,99 +154,164 @@ def _check_opening(system: System, state: State, opening: Action) -> None:
         )
 
 
-def _blank(
-    system: System,
-    injections: Injections,
-    seed: np.ndarray,
-    scenario: np.ndarray,
-    t_start: np.ndarray,
-    t_end: np.ndarray,
-) -> State:
-    """A state before its first power flow."""
-    grid, n_env = system.grid, len(seed)
-
-    def zeros(n: int, dtype: type = np.float64) -> np.ndarray:
-        return np.zeros((n_env, n), dtype=dtype)
-
-    flat = system.parameters.ignore_initial_state_time_serie
-    start = np.broadcast_to(1 if flat else grid.start_topo_vect, (n_env, grid.dim_topo)).astype(np.int32)
-    charge = system.parameters.init_storage_capacity * grid.storage_emax
+def _blank(system: System, state: State) -> None:
+    """All that is not zero in a state before its first power flow."""
+    grid, topology, dispatch = system.grid, state.topology, state.dispatch
+    topology.topo_vect[:] = 1 if system.parameters.ignore_initial_state_time_serie else grid.start_topo_vect
+    topology.last_bus[:] = np.maximum(topology.topo_vect, 1)
+    topology.shunt_bus[:] = 1
+    dispatch.scheduled_p[:] = dispatch.setpoint[:] = state.injections.gen_p
+    dispatch.curtailment_limit[:] = dispatch.curtailment_limit_effective[:] = 1.0
+    dispatch.storage_charge[:] = system.parameters.init_storage_capacity * grid.storage_emax
     if system.parameters.activate_storage_loss:
         # the first schedule takes one step's losses, so the first observation shows exactly the initial charge
-        charge = charge + grid.storage_loss * system.delta_time / 60
-    return State(
-        seed=seed,
-        scenario=scenario,
-        t=t_start.copy(),
-        t_start=t_start,
-        t_end=t_end,
-        outcome=np.full(n_env, Outcome.RUNNING, dtype=np.int8),
-        injections=injections,
-        topology=Topology(start, np.maximum(start, 1), np.ones((n_env, grid.n_shunt), dtype=np.int32)),
-        counters=Counters(
-            zeros(grid.n_line, np.int32),
-            zeros(grid.n_sub, np.int32),
-            zeros(grid.n_line, np.int32),
-            zeros(grid.n_line, np.int32),
-        ),
-        dispatch=Dispatch(
-            target=zeros(grid.n_gen),
-            modified=zeros(grid.n_gen, np.bool_),
-            actual=zeros(grid.n_gen),
-            scheduled_p=injections.gen_p.astype(np.float64),
-            setpoint=injections.gen_p.astype(np.float64),
-            p_before_curtail=zeros(grid.n_gen),
-            curtailment_limit=np.ones((n_env, grid.n_gen)),
-            curtailment_limit_effective=np.ones((n_env, grid.n_gen)),
-            curtailed=np.zeros(n_env),
-            storage_charge=np.broadcast_to(charge, (n_env, grid.n_storage)).astype(np.float64),
-            storage_power_target=zeros(grid.n_storage),
-            storage_power=zeros(grid.n_storage),
-        ),
-        commitment=commitment.initial_commitment(injections.gen_p),
-        attack=AttackState(
-            remaining=zeros(grid.n_line, np.int32),
-            cooldown=np.zeros(n_env, dtype=np.int32),
-            budget=np.full(n_env, system.attack.initial_budget),
-            starts=np.zeros(n_env, dtype=np.int32),
-        ),
-        alarm=attention.blank_alarms(system, n_env),
-        alert=attention.blank_alerts(system, n_env),
-        attacked=Attacked(
-            line=zeros(grid.n_line, np.int32),
-            sub=zeros(grid.n_sub, np.int32),
-            bus=zeros(grid.dim_topo, np.int32),
-            sub_started=np.zeros(n_env, dtype=np.bool_),
-        ),
-        flow=zero_flow(n_env, grid.n_line, grid.n_gen, grid.n_load, grid.n_storage, grid.n_shunt, grid.n_bus),
-        disc_lines=np.full((n_env, grid.n_line), -1, dtype=np.int32),
-        rho=zeros(grid.n_line),
-        thermal_limit=np.broadcast_to(system.thermal_limit, (n_env, grid.n_line)).copy(),
-    )
+        dispatch.storage_charge[:] += grid.storage_loss * system.delta_time / 60
+    state.attack.budget[:] = system.attack.initial_budget
+    begin(system, state)
 
 
-def _no_ruling(system: System, state: State) -> Ruling:
-    """Nobody asked for anything; attacks go on."""
-    n_env, grid = state.n_env, system.grid
-    return Ruling(
-        reason=np.zeros((n_env, system.n_zone), dtype=np.int8),
-        accepted=np.ones((n_env, system.n_zone), dtype=np.bool_),
-        attack_refused=np.zeros(n_env, dtype=np.bool_),
-        attacked=state.attack.remaining.copy(),
-        line_impacted=np.zeros((n_env, grid.n_line), dtype=np.bool_),
-        sub_impacted=np.zeros((n_env, grid.n_sub), dtype=np.bool_),
-    )
+def switched(system: System, state: State, action: Action) -> State:
+    """The state with the topology after an action, without rules, attacks, outages and trips, and its outcome."""
+    memory = _loaded(system, state, None)
+    after = memory.state
+    after.injections.time_next_maintenance[:] = -1
+    after.injections.hazard_duration[:] = 0
+    after.attacked.bus[:] = 0
+    _nobody_asked(memory.block)
+    memory.frame.ruling.attacked[:] = 0
+    _switch_alone(system.block, memory.block, *action.commands, action.first, action.last)
+    return state._replace(topology=after.topology, outcome=after.outcome)
 
 
-def _end(state: State) -> State:
-    """Ends the episodes that reached their time limit."""
-    over = state.running & (state.t >= state.t_end)
-    return state._replace(outcome=np.where(over, np.int8(Outcome.TIME_LIMIT), state.outcome)) if over.any() else state
+def fill(series: TimeSeries, scenario: np.ndarray, t: np.ndarray, out: Injections) -> None:
+    """Writes rows ``t`` of the series into ``out``; series that offer ``fill`` do it without making arrays."""
+    direct = getattr(series, "fill", None)
+    if direct is not None:
+        direct(scenario, t, out)
+    else:
+        copy(series.at(scenario, t), out)
 
 
-def _charge(state: State, action: Action, ruling: Ruling) -> Ruling:
-    """Blames an infeasible dispatch on the zones that asked for dispatch in this step."""
-    if not (state.outcome == Outcome.DISPATCH_INFEASIBLE).any():
-        return ruling
-    charged = dispatch.asked(action, ruling) & (state.outcome == Outcome.DISPATCH_INFEASIBLE)[:, None]
-    return ruling._replace(reason=np.where(charged, np.int8(Reason.DISPATCH_INFEASIBLE), ruling.reason))
+def copy(injections: Injections, out: Injections) -> None:
+    """Writes all values of one into the other."""
+    for given, array in zip(injections, out, strict=True):
+        array[:] = given
+
+
+def _loaded(system: System, state: State, memory: Memory | None) -> Memory:
+    """Memory that holds the values of a state."""
+    if memory is None or memory.n_env != state.n_env:
+        memory = Memory(system, state.n_env)
+    memory.load(state)
+    return memory
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+@kernel
+def _all_run(outcome):  # pragma: no cover
+    running = True
+    for e in range(len(outcome)):
+        running = running and outcome[e] == Outcome.RUNNING
+    return running
+
+
+@kernel
+def _decide(  # pragma: no cover
+    system, block, kind, index, value, first, last, duration, sub_price, sub_duration, sub_bus
+):
+    tables, frame, commands = view_tables(system), view_frame(block), Commands(kind, index, value)
+    judge(tables, frame, commands, first, last, duration, sub_price)
+    for e in range(len(frame.ran)):
+        frame.ran[e] = frame.state.outcome[e] == Outcome.RUNNING
+        frame.state.t[e] += 1
+    hold(tables, frame, sub_duration, sub_bus)
+    return _send(tables, frame, commands, first, last)
+
+
+@kernel
+def _begin(system, block, kind, index, value, first, last):  # pragma: no cover
+    _send(view_tables(system), view_frame(block), Commands(kind, index, value), first, last)
+
+
+@kernel
+def _switch_alone(system, block, kind, index, value, first, last):  # pragma: no cover
+    frame = view_frame(block)
+    for e in range(len(frame.ran)):
+        frame.ran[e] = frame.state.outcome[e] == Outcome.RUNNING
+    switch(view_tables(system), frame, Commands(kind, index, value), first, last)
+    settle(frame)
+
+
+@kernel
+def _send(tables, frame, commands, first, last):  # pragma: no cover
+    """What goes to the grid: busbars, set points. True if a generator starts or stops too soon."""
+    state = frame.state
+    frame.counted[:] = False
+    state.disc_lines[:] = -1
+    for e in range(len(frame.ran)):
+        frame.ran[e] = state.outcome[e] == Outcome.RUNNING
+    switch(tables, frame, commands, first, last)
+    schedule(tables, frame, commands, first, last)
+    too_soon = start_and_stop(tables, frame)
+    for e in range(len(frame.ran)):
+        frame.pending[e] = state.outcome[e] == Outcome.RUNNING
+        if frame.ran[e] and not frame.pending[e]:
+            _clear(state.flow, e)
+    return too_soon
+
+
+@kernel
+def _conclude(system, block, kind, first, last, at_reset):  # pragma: no cover
+    """True if some power flow has no solution: the reason is still to be named."""
+    tables, frame = view_tables(system), view_frame(block)
+    state = frame.state
+    unsolved = False
+    for e in range(len(frame.ran)):
+        if not frame.ran[e]:
+            continue
+        if state.outcome[e] == Outcome.RUNNING and not state.flow.converged[e]:
+            state.outcome[e] = Outcome.DIVERGED
+            unsolved = True
+        for l in range(len(tables.line)):
+            state.rho[e, l] = state.flow.a_or[e, l] / state.thermal_limit[e, l]
+    settle(frame)
+    if not at_reset:
+        tick(tables, frame)
+        charge(frame, kind, first, last)
+        for e in range(len(frame.ran)):
+            if state.outcome[e] == Outcome.RUNNING and state.t[e] >= state.t_end[e]:
+                state.outcome[e] = Outcome.TIME_LIMIT
+    return unsolved
+
+
+@kernel
+def _nobody_asked(block):  # pragma: no cover
+    """The ruling when nobody asked for anything; attacks go on."""
+    frame = view_frame(block)
+    ruling = frame.ruling
+    ruling.reason[:] = 0
+    ruling.accepted[:] = True
+    ruling.attack_refused[:] = False
+    ruling.attacked[:] = frame.state.attack.remaining
+    ruling.line_impacted[:] = False
+    ruling.sub_impacted[:] = False
+
+
+@rule
+def _clear(flow, e):  # pragma: no cover
+    """Zeros for an episode that was lost before its power flow."""
+    flow.converged[e] = False
+    for array in (flow.p_or, flow.q_or, flow.v_or, flow.a_or, flow.theta_or, flow.p_ex, flow.q_ex, flow.v_ex):
+        for l in range(array.shape[1]):
+            array[e, l] = 0.0
+    for array in (flow.a_ex, flow.theta_ex, flow.gen_p, flow.gen_q, flow.gen_v, flow.gen_theta, flow.load_p):
+        for i in range(array.shape[1]):
+            array[e, i] = 0.0
+    for array in (flow.load_q, flow.load_v, flow.load_theta, flow.storage_p, flow.storage_v, flow.storage_theta):
+        for i in range(array.shape[1]):
+            array[e, i] = 0.0
+    for array in (flow.shunt_p, flow.shunt_q, flow.shunt_v):
+        for i in range(array.shape[1]):
+            array[e, i] = 0.0
+    for b in range(flow.voltage.shape[1]):
+        flow.voltage[e, b] = 0.0

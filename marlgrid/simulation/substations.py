@@ -11,7 +11,7 @@ import numpy as np
 from marlgrid.compiled import kernel
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Attack
-from marlgrid.simulation.state import Attacked, State
+from marlgrid.simulation.state import State
 
 UNFAIR = -1
 """Price of what no budget can buy."""
@@ -51,26 +51,6 @@ def substation_attack_allowed(system: System, state: State, duration: np.ndarray
     return system.attackable_subs & ready[:, None] & (state.attacked.sub <= 1)
 
 
-def hold(system: System, state: State, attack: Attack, line: np.ndarray, refused: np.ndarray) -> State:
-    """What is under attack in the step that begins: ``line`` as ruled, and substations. Writes: attacked."""
-    before = state.attacked
-    if not system.attack.subs:
-        return state._replace(attacked=before._replace(line=line))
-    sub = np.maximum(before.sub - 1, 0)
-    bus = before.bus.copy()
-    started = np.zeros(state.n_env, dtype=np.bool_)
-    asked = attack.subs
-    nothing = np.zeros_like(sub)
-    duration, busbars = (nothing, bus) if asked is None else asked
-    _hold(system.grid.sub_start, duration, busbars, refused, sub, bus, started)
-    return state._replace(attacked=Attacked(line, sub, bus, started))
-
-
-def impose(state: State, topo_vect: np.ndarray) -> None:
-    """Puts what is connected in ``topo_vect`` (written to) on the busbars of the attacks in force."""
-    _impose(state.attacked.bus, topo_vect)
-
-
 # ---------------------------------------------------------------------------------------------------- kernels
 @kernel
 def _price(sub_start, attackable, limits, duration, bus, in_force):  # pragma: no cover
@@ -94,23 +74,24 @@ def _price(sub_start, attackable, limits, duration, bus, in_force):  # pragma: n
 
 
 @kernel
-def _hold(sub_start, duration, busbars, refused, sub, bus, started):  # pragma: no cover
-    for e in range(sub.shape[0]):
+def hold(tables, frame, duration, busbars) -> None:  # pragma: no cover
+    """What is under attack in the step that begins: lines as ruled, and substations. Writes: attacked."""
+    attacked, ruling = frame.state.attacked, frame.ruling
+    line, sub, bus, started = attacked.line, attacked.sub, attacked.bus, attacked.sub_started
+    asked = len(duration) > 0
+    for e in range(len(frame.ran)):
+        if not frame.ran[e]:
+            continue
+        line[e] = ruling.attacked[e]
+        started[e] = False
         for s in range(sub.shape[1]):
-            begins = duration[e, s] > 0 and not refused[e]
-            if begins:
+            sub[e, s] = max(sub[e, s] - 1, 0)
+            if asked and duration[e, s] > 0 and not ruling.attack_refused[e]:
                 sub[e, s] = duration[e, s]
                 started[e] = True
-            for p in range(sub_start[s], sub_start[s + 1]):
-                if begins:
-                    bus[e, p] = busbars[e, p]
-                elif sub[e, s] == 0:
-                    bus[e, p] = 0
-
-
-@kernel
-def _impose(bus, topo_vect):  # pragma: no cover
-    for e in range(bus.shape[0]):
         for p in range(bus.shape[1]):
-            if bus[e, p] > 0 and topo_vect[e, p] > 0:
-                topo_vect[e, p] = bus[e, p]
+            s = tables.place[p].sub
+            if asked and duration[e, s] > 0 and not ruling.attack_refused[e]:
+                bus[e, p] = busbars[e, p]
+            elif sub[e, s] == 0:
+                bus[e, p] = 0

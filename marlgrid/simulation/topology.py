@@ -6,51 +6,12 @@ import numpy as np
 
 from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
-from marlgrid.model.time_series import Injections
 from marlgrid.powerflow.buses import BusLayout
-from marlgrid.simulation.action import Action, Kind
-from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import Outcome, State, Topology
-from marlgrid.simulation.substations import impose
+from marlgrid.simulation.action import Kind
+from marlgrid.simulation.state import Outcome, Topology
 
 BY_BUSBAR = 2
 """Wish for a line that a new busbar brings back: its other end then returns to its last busbar, whatever is changed."""
-
-
-def switch(system: System, state: State, action: Action, ruling: Ruling, injections: Injections) -> State:
-    """Applies the accepted actions, then attacks, maintenance and hazards, which win over them.
-
-    On a line that several zones act on, disconnection wins; each end follows the busbar its owner chose. A line that is
-    connected returns to the last busbar of each end that got no new one. Writes: topology.topo_vect, outcome.
-    """
-    topo_vect = state.topology.topo_vect.copy()
-    outcome = state.outcome.copy()
-    _switch(
-        system.tables,
-        action.commands,
-        action.first,
-        action.last,
-        ruling.accepted,
-        ruling.attacked,
-        injections.time_next_maintenance,
-        injections.hazard_duration,
-        state.topology.last_bus,
-        topo_vect,
-        outcome,
-    )
-    if system.attack.subs:
-        impose(state, topo_vect)
-    return state._replace(topology=state.topology._replace(topo_vect=topo_vect), outcome=outcome)
-
-
-def settle(system: System, state: State) -> State:
-    """Opens what the protections tripped and remembers the busbars in use after the power flow.
-
-    Writes: topology.topo_vect, topology.last_bus.
-    """
-    topo_vect, last_bus = state.topology.topo_vect.copy(), state.topology.last_bus.copy()
-    _settle(system.tables.line, state.disc_lines, topo_vect, last_bus)
-    return state._replace(topology=state.topology._replace(topo_vect=topo_vect, last_bus=last_bus))
 
 
 def islanded(system: System, topology: Topology) -> np.ndarray:
@@ -62,20 +23,32 @@ def islanded(system: System, topology: Topology) -> np.ndarray:
 
 # ---------------------------------------------------------------------------------------------------- kernels
 @kernel
-def _switch(  # pragma: no cover
-    tables, commands, first, last, accepted, attacked, maintenance, hazard, last_bus, topo_vect, outcome
-):
+def switch(tables, frame, commands, first, last) -> None:  # pragma: no cover
+    """Applies the accepted actions, then attacks, maintenance and hazards, which win over them.
+
+    On a line that several zones act on, disconnection wins; each end follows the busbar its owner chose. A line that is
+    connected returns to the last busbar of each end that got no new one. What is connected and held by an attack on its
+    substation is put there. Writes: topology.topo_vect, outcome.
+    """
+    state, ruling = frame.state, frame.ruling
+    topo_vect, last_bus = state.topology.topo_vect, state.topology.last_bus
     wish = np.zeros(len(tables.line), np.int8)
     zone_wish = np.zeros(len(tables.line), np.int8)
     before = np.empty(topo_vect.shape[1], topo_vect.dtype)
     for e in range(topo_vect.shape[0]):
+        if not frame.ran[e]:
+            continue
         wish[:] = 0
         before[:] = topo_vect[e]
-        asked = (first[e], last[e], accepted[e])
-        forced = (attacked[e], maintenance[e], hazard[e])
-        lost = _switch_row(tables, commands, asked, forced, last_bus[e], topo_vect[e], before, wish, zone_wish)
-        if lost and outcome[e] == Outcome.RUNNING:
-            outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
+        asked = (first[e], last[e], ruling.accepted[e])
+        outages = state.injections.time_next_maintenance[e], state.injections.hazard_duration[e]
+        forced = (ruling.attacked[e], *outages)
+        if _switch_row(tables, commands, asked, forced, last_bus[e], topo_vect[e], before, wish, zone_wish):
+            state.outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
+        for p in range(topo_vect.shape[1]):
+            held = state.attacked.bus[e, p]
+            if held > 0 and topo_vect[e, p] > 0:
+                topo_vect[e, p] = held
 
 
 @rule
@@ -168,12 +141,10 @@ def _is_storage(tables, place):  # pragma: no cover
 
 
 @kernel
-def _settle(lines, tripped, topo_vect, last_bus):  # pragma: no cover
+def settle(frame) -> None:  # pragma: no cover
+    """Remembers the busbars in use after the power flow and its trips. Writes: topology.last_bus."""
+    topo_vect, last_bus = frame.state.topology.topo_vect, frame.state.topology.last_bus
     for e in range(topo_vect.shape[0]):
-        for l in range(len(lines)):
-            if tripped[e, l] >= 0:
-                topo_vect[e, lines[l].or_pos] = -1
-                topo_vect[e, lines[l].ex_pos] = -1
         for p in range(topo_vect.shape[1]):
             if topo_vect[e, p] > 0:
                 last_bus[e, p] = topo_vect[e, p]

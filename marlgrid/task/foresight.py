@@ -79,19 +79,6 @@ def asked(task: Task, action: Mapping[str, Any] | Commands | None) -> Action:
     return joint([split_by_zone(system, commands)])
 
 
-def all_accepted(system: System) -> Ruling:
-    """Every zone's action is accepted, no line is under attack."""
-    grid = system.grid
-    return Ruling(
-        reason=np.zeros((1, system.n_zone), dtype=np.int8),
-        accepted=np.ones((1, system.n_zone), dtype=np.bool_),
-        attack_refused=np.zeros(1, dtype=np.bool_),
-        attacked=np.zeros((1, grid.n_line), dtype=np.int32),
-        line_impacted=np.zeros((1, grid.n_line), dtype=np.bool_),
-        sub_impacted=np.zeros((1, grid.n_sub), dtype=np.bool_),
-    )
-
-
 def own_forecast(
     system: System,
     series: TimeSeries,

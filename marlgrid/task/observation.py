@@ -14,10 +14,10 @@ from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections, TimeSeries
 from marlgrid.simulation.action import Commands
 from marlgrid.simulation.state import Outcome, State, take
-from marlgrid.simulation.topology import switch
+from marlgrid.simulation.step import switched
 from marlgrid.task.allowance import Allowance
 from marlgrid.task.attributes import ATTRIBUTES, Attribute, size_of
-from marlgrid.task.foresight import all_accepted, asked, foreseen, horizons, own_forecast, simulate
+from marlgrid.task.foresight import asked, foreseen, horizons, own_forecast, simulate
 from marlgrid.task.noise import STREAM_FORESEEN, STREAM_NOISE, Noise
 from marlgrid.task.record import Record
 from marlgrid.task.reward import values_of
@@ -174,12 +174,7 @@ class Observation(Record):
         Raises ValueError on an episode that is over.
         """
         self._running("act on")
-        ahead = self.state.injections
-        calm = ahead._replace(
-            time_next_maintenance=np.full_like(ahead.time_next_maintenance, -1),
-            hazard_duration=np.zeros_like(ahead.hazard_duration),
-        )
-        topology = switch(self.system, self.state, asked(self.task, action), all_accepted(self.system), calm).topology
+        topology = switched(self.system, self.state, asked(self.task, action)).topology
         known = {"topo_vect": topology.topo_vect[0], "_shunt_bus": self._shunt_bus, "outcome": int(Outcome.RUNNING),
                  "thermal_limit": self.thermal_limit}  # fmt: skip
         return Record(self.system, known)

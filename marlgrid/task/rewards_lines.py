@@ -16,7 +16,7 @@ from marlgrid.model.system import System
 from marlgrid.powerflow import power_flow
 from marlgrid.powerflow.base import PowerFlow
 from marlgrid.simulation.action import Action
-from marlgrid.simulation.protections import power_flow_input
+from marlgrid.simulation.frame import power_flow_input
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
 from marlgrid.task.scope import Bound, Range, Scoped, groups_of, spread, zero_if_failed

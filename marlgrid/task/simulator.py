@@ -10,10 +10,11 @@ from scipy.optimize import brentq
 
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Commands, Kind
-from marlgrid.simulation.protections import power_flow_input
+from marlgrid.simulation.frame import power_flow_input
 from marlgrid.simulation.state import Dispatch, Outcome, State
-from marlgrid.simulation.topology import islanded, settle, switch
-from marlgrid.task.foresight import all_accepted, asked
+from marlgrid.simulation.step import switched
+from marlgrid.simulation.topology import islanded
+from marlgrid.task.foresight import asked
 from marlgrid.task.noise import STREAM_FORESEEN
 
 if TYPE_CHECKING:
@@ -60,11 +61,7 @@ class Simulator:
         given = {n: _checked(f"new_{n}", v, getattr(state.injections, n)) for n, v in changed.items() if v is not None}
         gen_p = None if new_gen_p is None else _checked("new_gen_p", new_gen_p, state.injections.gen_p)[0]
         injections = state.injections._replace(**given)
-        calm = injections._replace(
-            time_next_maintenance=np.full_like(injections.time_next_maintenance, -1),
-            hazard_duration=np.zeros_like(injections.hazard_duration),
-        )
-        after = switch(system, state, joint, all_accepted(system), calm)._replace(injections=injections)
+        after = switched(system, state, joint)._replace(injections=injections)
         dispatch = _dispatched(system, state, joint.commands, gen_p)
         if dispatch is None:
             after = after._replace(outcome=np.full_like(state.outcome, Outcome.DISPATCH_INFEASIBLE))
@@ -89,7 +86,7 @@ def _solved(system: System, solver: Any, state: State) -> State:
         reason = Outcome.ISLANDED if islanded(system, state.topology)[0] else Outcome.DIVERGED
         state = state._replace(outcome=np.full_like(state.outcome, reason))
     untripped = np.full_like(state.disc_lines, -1)
-    return settle(system, state._replace(flow=flow, rho=flow.a_or / system.thermal_limit, disc_lines=untripped))
+    return state._replace(flow=flow, rho=flow.a_or / system.thermal_limit, disc_lines=untripped)
 
 
 # ---------------------------------------------------------------------------------------------------- dispatch

@@ -1,0 +1,131 @@
+"""The memory of a step: a batch of states and the ruling that led to them, as views of one block.
+
+A step is a few compiled calls that write into one such block, one after another; whoever steps again and again keeps
+two of them and lets each step write into the one that the last step read.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+
+from marlgrid.blocks import Layout
+from marlgrid.model.system import System
+from marlgrid.powerflow.base import Flow, PowerFlowInput
+from marlgrid.simulation.state import State
+
+
+class Ruling(NamedTuple):
+    """What became of the asked actions and attack."""
+
+    reason: Annotated[np.ndarray, "zone", "i1"]
+    """(n_env, n_zone) int8 ``Reason``."""
+    accepted: Annotated[np.ndarray, "zone", "?"]
+    """(n_env, n_zone) bool."""
+    attack_refused: Annotated[np.ndarray, "env", "?"]
+    """(n_env,) bool: an attack was asked for and refused."""
+    attacked: Annotated[np.ndarray, "line", "i4"]
+    """(n_env, n_line) int32 steps under attack, this one included; 0 when not attacked."""
+    line_impacted: Annotated[np.ndarray, "line", "?"]
+    """(n_env, n_line) bool: an accepted action touched the status."""
+    sub_impacted: Annotated[np.ndarray, "sub", "?"]
+    """(n_env, n_sub) bool: an accepted action touched the busbars."""
+
+
+class Frame(NamedTuple):
+    """Everything that a step writes."""
+
+    state: State
+    ruling: Ruling
+    ran: Annotated[np.ndarray, "env", "?"]
+    """(n_env,) bool: running when the step began."""
+    pending: Annotated[np.ndarray, "env", "?"]
+    """(n_env,) bool: its power flow is still to be solved."""
+    counted: Annotated[np.ndarray, "line", "?"]
+    """(n_env, n_line) bool: found above the soft threshold in this step."""
+    too_soon: Annotated[np.ndarray, "gen", "?"]
+    """(n_env, n_gen) bool: started or stopped before its minimum time."""
+
+
+LAYOUT = Layout(Frame)
+view_frame = LAYOUT.view
+"""Compiled: the frame of a block."""
+
+
+class FramedState(State):
+    """A state made of views of ``memory``. A copy with something replaced is a plain state again."""
+
+    memory: Memory | None = None
+
+    @property
+    def block(self) -> np.ndarray:
+        """The memory of the whole frame."""
+        assert self.memory is not None
+        return self.memory.block
+
+
+class Memory:
+    """A frame for ``n_env`` environments, to be written again and again."""
+
+    __slots__ = ("block", "flow_places", "frame", "inputs", "n_env", "numbers", "sizes", "state")
+
+    def __init__(self, system: System, n_env: int) -> None:
+        self.n_env = n_env
+        self.sizes = (n_env, *system.sizes.values())
+        self.block, self.frame = LAYOUT.new(env=n_env, **system.sizes)
+        self.state = self.frame.state
+        self.inputs = power_flow_input(self.state, self.state.topology.topo_vect)
+        self.numbers = self.block.view(np.float64)
+        """The block as one array of numbers."""
+        self.flow_places = self._places(self.state.flow)
+        """(25, 2) int64: where each field of the flow but ``converged`` and ``voltage`` begins, and its width."""
+
+    def framed(self) -> FramedState:
+        """The state, with word of where it stands."""
+        state = FramedState(*self.state)
+        state.memory = self
+        return state
+
+    def _places(self, flow: Flow) -> np.ndarray:
+        base = self.block.ctypes.data
+        arrays = [array for name, array in flow._asdict().items() if name not in ("converged", "voltage")]
+        return np.array([((array.ctypes.data - base) // 8, array.shape[1]) for array in arrays], dtype=np.int64)
+
+    def load(self, state: State) -> None:
+        """Takes over the values of a state."""
+        other = getattr(state, "memory", None)
+        if other is not None and other.sizes == self.sizes:
+            self.block[:] = other.block
+        else:
+            _copy(state, self.state)
+
+
+def power_flow_input(state: State, topo_vect: np.ndarray) -> PowerFlowInput:
+    """What the power flow of a state takes, with the elements on the busbars of ``topo_vect``."""
+    return PowerFlowInput(
+        topo_vect=topo_vect,
+        shunt_bus=state.topology.shunt_bus,
+        gen_p=state.dispatch.setpoint,
+        gen_v=state.injections.gen_v,
+        load_p=state.injections.load_p,
+        load_q=state.injections.load_q,
+        storage_p=state.dispatch.storage_power,
+    )
+
+
+def framed(system: System, state: State) -> FramedState:
+    """The state itself if it stands in one block, else a copy that does."""
+    if getattr(state, "memory", None) is not None:
+        return state  # type: ignore[return-value]
+    memory = Memory(system, state.n_env)
+    memory.load(state)
+    return memory.framed()
+
+
+def _copy(source: tuple, target: tuple) -> None:
+    for old, new in zip(source, target, strict=True):
+        if isinstance(old, tuple):
+            _copy(old, new)
+        else:
+            new[...] = old
