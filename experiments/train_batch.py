@@ -158,10 +158,12 @@ class Episodes(GridVectorEnv):
     """(n_envs, n) central states that the last step led to, before any reset; set when an episode ended."""
 
     def snapshot(self) -> Any:
+        self._spare.lend()
         return self._episode, self._rngs
 
     def restore(self, value: Any) -> None:
         self._episode, self._rngs = value
+        self._spare.lend()
 
     def _begin(self, rows: Any, options: Any) -> Any:
         if self._episode is not None:

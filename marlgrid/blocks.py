@@ -7,7 +7,9 @@ the block and sees the record again through ``Layout.view``, which costs nothing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import count
 from typing import Any, Generic, NamedTuple, TypeVar, get_type_hints
 
 import numpy as np
@@ -45,6 +47,8 @@ class Layout(Generic[Record]):
         self.sizes = tuple(dict.fromkeys([ENV, *(size for field in self.fields for size in field.sizes)]))
         # the widest numbers first keeps every array aligned; sorting is stable, so neighbours stay neighbours
         self._order = sorted(range(len(self.fields)), key=lambda i: -_width(self.fields[i].dtype))
+        self._tree = _Tree.of(record, count())
+        self._plans: dict[tuple[int, ...], Any] = {}
         self.view = self._compiled_view()
         """Compiled, for kernels only: the record of a block."""
 
@@ -53,21 +57,25 @@ class Layout(Generic[Record]):
         missing = set(self.sizes) - {ENV} - set(sizes)
         if missing:
             raise ValueError(f"the sizes {sorted(missing)} of {self.record.__name__} are missing")
-        length = {ENV: 1} | {name: int(sizes[name]) for name in self.sizes if name in sizes}
-        lengths = [self._length(field, length) * field.dtype.itemsize for field in self.fields]
-        head = 8 * len(self.sizes)
-        block = np.zeros(-(-(head + sum(lengths)) // 16) + 1, dtype=np.complex128).view(np.uint8)
-        block[:head].view(np.int64)[:] = [length[name] for name in self.sizes]
-        arrays: dict[int, np.ndarray] = {}
-        at = head
-        for i in self._order:
-            shape = self._shape(self.fields[i], length)
-            arrays[i] = block[at : at + lengths[i]].view(self.fields[i].dtype).reshape(shape)
-            at += lengths[i]
-        return block, _build(self.record, iter([arrays[i] for i in range(len(self.fields))]))
+        length = tuple(int(sizes.get(name, 1)) for name in self.sizes)
+        n_byte, places = self._plan(length)
+        block = np.zeros(n_byte // 16, dtype=np.complex128).view(np.uint8)
+        block[: 8 * len(length)].view(np.int64)[:] = length
+        arrays = [np.ndarray(shape, dtype, block, at) for at, shape, dtype in places]
+        return block, self._tree.build(arrays)
 
-    def _length(self, field: Field, length: dict[str, int]) -> int:
-        return int(np.prod(self._shape(field, length), dtype=np.int64))
+    def _plan(self, length: tuple[int, ...]) -> tuple[int, list[tuple[int, tuple[int, ...], np.dtype]]]:
+        """Bytes of a block, and where each array begins, its shape and type, by the lengths of the sizes."""
+        if length not in self._plans:
+            known = dict(zip(self.sizes, length, strict=True))
+            places: dict[int, tuple[int, tuple[int, ...], np.dtype]] = {}
+            at = 8 * len(self.sizes)
+            for i in self._order:
+                shape, dtype = self._shape(self.fields[i], known), self.fields[i].dtype
+                places[i] = at, shape, dtype
+                at += math.prod(shape) * dtype.itemsize
+            self._plans[length] = 16 * (at // 16 + 1), [places[i] for i in range(len(self.fields))]
+        return self._plans[length]
 
     def _shape(self, field: Field, length: dict[str, int]) -> tuple[int, ...]:
         own = tuple(length[size] for size in field.sizes)
@@ -86,10 +94,10 @@ class Layout(Generic[Record]):
             shape = ([f"n_{ENV}"] if self.batched else []) + own
             lines.append(f" a{i} = array(at, ({', '.join(shape)},), dtype_{i})")
             lines.append(f" at += {' * '.join([str(field.dtype.itemsize), *shape])}")
-        made = _construction(self.record, iter(range(len(self.fields))), names)
+        made = self._tree.construction(names)
         exec("\n".join([*lines, f" return {made}"]), names)
         view = names["view"]
-        view.records = tuple(_records(self.record))
+        view.records = tuple(self._tree.records())
         return njit(nogil=True, _nrt=False, forceinline=True)(view)
 
 
@@ -121,28 +129,35 @@ def _fields(record: type, path: tuple[str, ...]) -> Iterator[Field]:
             yield Field((*path, name), tuple(size for size in sizes.split() if size != ENV), np.dtype(dtype))
 
 
-def _records(record: type) -> Iterator[type]:
-    """A record's class and those of the records in it."""
-    yield record
-    for kind in get_type_hints(record, include_extras=True).values():
-        if hasattr(kind, "_fields"):
-            yield from _records(kind)
-
-
 def _width(dtype: np.dtype) -> int:
     return min(dtype.itemsize, 8) if not dtype.names else 8
 
 
-def _build(record: type[Record], arrays: Iterator[np.ndarray]) -> Record:
-    """The record, its arrays taken in their order."""
-    kinds = get_type_hints(record, include_extras=True).values()
-    return record(*(_build(kind, arrays) if hasattr(kind, "_fields") else next(arrays) for kind in kinds))
+class _Tree(NamedTuple):
+    """A record's class, and of each of its fields the number of the array or the tree of the record."""
 
+    record: Any
+    parts: tuple[Any, ...]
 
-def _construction(record: type, numbers: Iterator[int], names: dict[str, Any]) -> str:
-    """The text that builds the record out of a0, a1, ..."""
-    name = f"{record.__name__}_"
-    names[name] = record
-    kinds = get_type_hints(record, include_extras=True).values()
-    parts = [_construction(kind, numbers, names) if hasattr(kind, "_fields") else f"a{next(numbers)}" for kind in kinds]
-    return f"{name}({', '.join(parts)})"
+    @classmethod
+    def of(cls, record: Any, numbers: Iterator[int]) -> _Tree:
+        kinds = get_type_hints(record, include_extras=True).values()
+        return cls(record, tuple(cls.of(k, numbers) if hasattr(k, "_fields") else next(numbers) for k in kinds))
+
+    def build(self, arrays: list[np.ndarray]) -> Any:
+        """The record of the arrays."""
+        return self.record._make([arrays[p] if isinstance(p, int) else p.build(arrays) for p in self.parts])
+
+    def records(self) -> Iterator[Any]:
+        """The classes of all records."""
+        yield self.record
+        for part in self.parts:
+            if isinstance(part, _Tree):
+                yield from part.records()
+
+    def construction(self, names: dict[str, Any]) -> str:
+        """The text that builds the record out of a0, a1, ..."""
+        name = f"{self.record.__name__}_"
+        names[name] = self.record
+        parts = [f"a{p}" if isinstance(p, int) else p.construction(names) for p in self.parts]
+        return f"{name}({', '.join(parts)})"

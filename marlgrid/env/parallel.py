@@ -13,6 +13,7 @@ from gymnasium import spaces
 from pettingzoo import ParallelEnv
 
 from marlgrid.env.masks import MaskPlace, check_place, observation_space
+from marlgrid.env.spare import Spare
 from marlgrid.env.start import Starts, begin
 from marlgrid.render.ansi import render_ansi
 from marlgrid.simulation.action import Commands
@@ -72,6 +73,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         self.state_space = task.state_space
         self._rng = np.random.default_rng(seed)
         self._episode: Episode | None = None
+        self._spare = Spare()
         self._allowance = Allowance(task.system.parameters)
 
     # ------------------------------------------------------------------ spaces
@@ -105,7 +107,8 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         """
         if seed is not None:
             self._rng = np.random.default_rng(int(seed))
-        self._episode, outputs = begin(self.task, [self.starts.draw(self._rng, options)])
+        episode, outputs = begin(self.task, [self.starts.draw(self._rng, options)])
+        self._continue_with(episode)
         self._allowance = Allowance(self.task.system.parameters)
         self.agents = self.possible_agents[:]
         self._show()
@@ -124,7 +127,9 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
             raise TypeError(
                 f"actions is a {type(actions).__name__}, give a dict with one action for each of {self.agents}"
             )
-        self._episode, outputs = self.task.step(episode, {agent: [action] for agent, action in actions.items()})
+        choices = {agent: [action] for agent, action in actions.items()}
+        self._episode, outputs = self.task.step(episode, choices, self._spare.memory)
+        self._spare.left(episode.state)
         self._allowance.next_step()
         agents = self.possible_agents
         terminated, truncated = bool(outputs.terminated[0]), bool(outputs.truncated[0])
@@ -157,7 +162,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
 
     def observe_grid(self, noise: NoiseSpec | Noise = None) -> Observation:
         """The whole grid in the field's terms, with ``simulate``; exact, or with ``noise`` (``"grid2op"``, ...)."""
-        state = self._started("observe_grid").state
+        state = self._lent("observe_grid").state
         errors = noise_from(noise, self.task.system)
         play = partial(ForecastEnv, mask=self.mask)
         return Observation(self.task, state, play=play, noise=errors, allowance=self._allowance)
@@ -174,21 +179,22 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
 
     def snapshot(self) -> Episode:
         """The episode as a value: keep it, ``restore`` it, in this environment or in another of the same task."""
-        return self._started("snapshot")
+        return self._lent("snapshot")
 
     def restore(self, episode: Episode) -> tuple[Observations, Infos]:
         """Goes back to a snapshot, and returns what the agents saw then."""
         if not isinstance(episode, Episode):
             raise TypeError(f"restore takes a value of snapshot(), not a {type(episode).__name__}")
         outputs = self.task.look(episode)
-        self._episode = episode
+        self._continue_with(episode)
+        self._spare.lend()
         self.agents = self.possible_agents[:] if episode.state.running[0] else []
         return self._observations(outputs), self._infos(outputs)
 
     @property
     def current(self) -> State:
         """The state of the grid, a batch of one."""
-        return self._started("current").state
+        return self._lent("current").state
 
     # ------------------------------------------------------------------ pictures
     def render(self) -> np.ndarray | str | None:
@@ -226,6 +232,17 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
             raise RuntimeError(f"{what} needs an episode: call reset first")
         return self._episode
 
+    def _lent(self, what: str) -> Episode:
+        """The episode for somebody to keep."""
+        episode = self._started(what)
+        self._spare.lend()
+        return episode
+
+    def _continue_with(self, episode: Episode) -> None:
+        if self._episode is not None:
+            self._spare.left(self._episode.state)
+        self._episode = episode
+
     def _running(self, what: str) -> Episode:
         episode = self._started(what)
         if not self.agents:
@@ -239,7 +256,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         return observations
 
     def _infos(self, outputs: Outputs) -> Infos:
-        infos = {agent: {k: v.item(0) for k, v in info.items()} for agent, info in outputs.infos.items()}
+        infos = outputs.figures.infos_of(0)
         if self.mask in ("info", "both"):
             for agent, mask in outputs.masks.items():
                 infos[agent]["action_mask"] = _first(mask)

@@ -10,7 +10,9 @@ from gymnasium import spaces
 
 from marlgrid.env.choices import per_env
 from marlgrid.env.masks import MaskPlace, check_place, observation_space
+from marlgrid.env.spare import Spare
 from marlgrid.env.start import Starts, begin
+from marlgrid.simulation.frame import framed
 from marlgrid.simulation.state import State, put
 from marlgrid.task.actions import Mask
 from marlgrid.task.task import Episode, Outputs, Task
@@ -63,6 +65,7 @@ class GridVectorEnv:
         self.state_space = task.state_space
         self._rngs = _generators(seed, n_envs)
         self._episode: Episode | None = None
+        self._spare = Spare()
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
         """Of one environment."""
@@ -82,7 +85,9 @@ class GridVectorEnv:
         """
         if seed is not None:
             self._rngs = _generators(seed, self.n_envs)
-        self._episode, outputs = self._begin(range(self.n_envs), options)
+        started, outputs = self._begin(range(self.n_envs), options)
+        self._spare = Spare()
+        self._episode = started
         return self._observations(outputs), self._infos(outputs, outputs)
 
     def step(self, actions: Mapping[str, Any]) -> VectorSteps:
@@ -96,12 +101,13 @@ class GridVectorEnv:
             raise TypeError(f"actions is a {type(actions).__name__}, give a dict by agent: {self.agents}")
         choices = {a: per_env(a, self.action_spaces[a], acts, self.n_envs) if a in self.action_spaces else acts
                    for a, acts in actions.items()}  # fmt: skip
-        self._episode, last = self.task.step(episode, choices)
+        self._episode, last = self.task.step(episode, choices, self._spare.memory)
+        self._spare.left(episode.state)
         outputs = last
         ended = np.flatnonzero(last.terminated | last.truncated)
         if len(ended):
             begun, first = self._begin(ended, None)
-            self._episode = put(self._episode, ended, begun)
+            self._episode = self._replaced(ended, begun)
             outputs = _replaced(last, ended, first)
         return VectorSteps(
             self._observations(outputs),
@@ -118,7 +124,15 @@ class GridVectorEnv:
     @property
     def current(self) -> State:
         """The states of all grids."""
-        return self._started("current").state
+        episode = self._started("current")
+        self._spare.lend()
+        return episode.state
+
+    @property
+    def max_rho(self) -> np.ndarray:
+        """(n_envs,) highest loading of each grid."""
+        highest: np.ndarray = self._started("max_rho").state.rho.max(axis=1)
+        return highest
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -127,6 +141,13 @@ class GridVectorEnv:
     def _begin(self, rows: Sequence[int] | np.ndarray, options: Mapping[str, Any] | None) -> tuple[Episode, Outputs]:
         """New episodes for some environments, each from its own stream of starts."""
         return begin(self.task, [self.starts.draw(self._rngs[row], options) for row in rows])
+
+    def _replaced(self, rows: np.ndarray, begun: Episode) -> Episode:
+        """The episodes with some of them begun anew, in the same memory."""
+        episode = self._started("step")
+        memory = framed(self.task.system, episode.state).memory
+        memory.put(rows, begun.state)
+        return Episode(memory.framed(), *(put(old, rows, new) for old, new in zip(episode[1:], begun[1:], strict=True)))
 
     def _started(self, what: str) -> Episode:
         if self._episode is None:

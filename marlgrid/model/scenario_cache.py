@@ -54,15 +54,24 @@ class ScenarioCache:
 
     def rows(self, scenario: np.ndarray, t: np.ndarray) -> Injections:
         """Rows ``t`` (n_env,) of ``scenario`` (n_env,); a row past the end is the last one."""
+        n_env = len(scenario)
+        sizes = self._n_load, self._n_load, self._n_gen, self._n_gen
+        values = (np.empty((n_env, size)) for size in sizes)
+        outages = (np.empty((n_env, self._n_line), dtype=np.int32) for _ in range(3))
+        out = Injections(*values, *outages)
+        self.fill(scenario, t, out)
+        return out
+
+    def fill(self, scenario: np.ndarray, t: np.ndarray, out: Injections) -> None:
+        """The same, written into ``out``."""
         slot = self._slots(scenario)
-        gathered = _gather(self._values, self._outages, self._length, slot, t, self._n_load, self._n_gen)
-        return Injections(*gathered)
+        _gather(self._values, self._outages, self._length, slot, t, *out)
 
     # ------------------------------------------------------------------ slots
     def _slots(self, scenario: np.ndarray) -> np.ndarray:
-        """(n_env,) int32: where each scenario is kept, loaded if need be."""
+        """(n_env,) int64: where each scenario is kept, loaded if need be."""
         self._clock += 1
-        found = np.empty(len(scenario), dtype=np.int32)
+        found = np.empty(len(scenario), dtype=np.int64)
         for env, number in enumerate(scenario.tolist()):
             slot = self._slot.get(number)
             if slot is None:
@@ -110,17 +119,10 @@ class ScenarioCache:
 
 
 @njit(cache=True)
-def _gather(values, outages, length, slot, t, n_load, n_gen):
-    """The fields of ``Injections`` for each (slot, t)."""
-    n_env = len(slot)
-    n_line = outages.shape[2] // 3
-    load_p = np.empty((n_env, n_load))
-    load_q = np.empty((n_env, n_load))
-    gen_p = np.empty((n_env, n_gen))
-    gen_v = np.empty((n_env, n_gen))
-    time_next = np.empty((n_env, n_line), dtype=np.int32)
-    duration = np.empty((n_env, n_line), dtype=np.int32)
-    hazard = np.empty((n_env, n_line), dtype=np.int32)
+def _gather(values, outages, length, slot, t, load_p, load_q, gen_p, gen_v, time_next, duration, hazard):
+    """Writes the fields of ``Injections`` for each (slot, t)."""
+    n_env, n_load = load_p.shape
+    n_gen, n_line = gen_p.shape[1], hazard.shape[1]
     for env in range(n_env):
         row = max(0, min(t[env], length[slot[env]] - 1))
         value, outage = values[slot[env], row], outages[slot[env], row]
@@ -134,4 +136,3 @@ def _gather(values, outages, length, slot, t, n_load, n_gen):
             time_next[env, line] = outage[line]
             duration[env, line] = outage[n_line + line]
             hazard[env, line] = outage[2 * n_line + line]
-    return load_p, load_q, gen_p, gen_v, time_next, duration, hazard

@@ -46,7 +46,10 @@ class TimeSeries(Protocol):
         """Date and time of row 0."""
 
     def at(self, scenario: np.ndarray, t: np.ndarray) -> Injections:
-        """Rows ``t`` (n_env,) of ``scenario`` (n_env,)."""
+        """Rows ``t`` (n_env,) of ``scenario`` (n_env,).
+
+        A series may offer ``fill(scenario, t, out)`` too, which writes them into the arrays of ``out``.
+        """
 
     def forecast(self, scenario: np.ndarray, t: np.ndarray, horizon: int) -> Injections:
         """What is expected at ``t + horizon`` as seen at ``t``; planned maintenance is known, hazards are not."""

@@ -37,11 +37,11 @@ class Zones:
     tie_lines: str = "both"
     """Who may switch a line between two zones: both of them, the origin's zone, or none."""
 
-    @property
+    @cached_property
     def n_zone(self) -> int:
         return int(self.labels.max()) + 1
 
-    @property
+    @cached_property
     def agents(self) -> tuple[str, ...]:
         """Names of the zone agents."""
         return tuple(f"zone_{zone}" for zone in range(self.n_zone))

@@ -88,7 +88,7 @@ class BatchEnvRunner(MultiAgentEnvRunner):
 
     def _look(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, Any]]) -> None:
         masks = {agent: info["action_mask"] for agent, info in infos.items()}
-        self._seen = observations, masks, self.batch.current.rho.max(axis=1)
+        self._seen = observations, masks, self.batch.max_rho
 
     def _step(self, explore: bool) -> int:
         """One step of the whole batch; returns how many episodes it ended."""

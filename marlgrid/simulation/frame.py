@@ -6,7 +6,7 @@ two of them and lets each step write into the one that the last step read.
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -56,13 +56,11 @@ view_frame = LAYOUT.view
 class FramedState(State):
     """A state made of views of ``memory``. A copy with something replaced is a plain state again."""
 
-    memory: Memory | None = None
+    memory: Memory
 
-    @property
-    def block(self) -> np.ndarray:
-        """The memory of the whole frame."""
-        assert self.memory is not None
-        return self.memory.block
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is a plain state."""
+        return State._make, (tuple(self),)
 
 
 class Memory:
@@ -80,6 +78,10 @@ class Memory:
         """The block as one array of numbers."""
         self.flow_places = self._places(self.state.flow)
         """(25, 2) int64: where each field of the flow but ``converged`` and ``voltage`` begins, and its width."""
+
+    def put(self, rows: np.ndarray, state: State) -> None:
+        """Replaces some rows by those of another batch."""
+        _copy(state, self.state, rows)
 
     def framed(self) -> FramedState:
         """The state, with word of where it stands."""
@@ -123,9 +125,9 @@ def framed(system: System, state: State) -> FramedState:
     return memory.framed()
 
 
-def _copy(source: tuple, target: tuple) -> None:
+def _copy(source: tuple, target: tuple, rows: Any = ...) -> None:
     for old, new in zip(source, target, strict=True):
         if isinstance(old, tuple):
-            _copy(old, new)
+            _copy(old, new, rows)
         else:
-            new[...] = old
+            new[rows] = old

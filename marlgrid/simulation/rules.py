@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import kernel
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
 from marlgrid.simulation.action import Action, Attack, Commands, do_nothing
 from marlgrid.simulation.frame import Memory, framed, view_frame
 from marlgrid.simulation.frame import Ruling as Ruling
-from marlgrid.simulation.judge import Reason, judge_actions, judge_zones, seen_by_judge, with_schedule
+from marlgrid.simulation.judge import Footprints, Reason, judge_actions, judge_zones, seen_by_judge, with_schedule
 from marlgrid.simulation.own_rules import forbidden, narrow, without
 from marlgrid.simulation.state import State
 from marlgrid.simulation.substations import committed, price
+
+NO_DURATION = np.zeros(0, dtype=np.int32)
 
 
 def enforce(system: System, state: State, action: Action, attack: Attack, schedule: np.ndarray | None = None) -> Ruling:
@@ -64,8 +66,26 @@ def note_own(memory: Memory, refused: np.ndarray) -> None:
 def legal(system: System, state: State, commands: Commands, start: np.ndarray, zone: np.ndarray) -> np.ndarray:
     """(n_env, n_action) bool: would ``enforce`` accept commands ``start[a]`` to ``start[a + 1]`` from ``zone[a]``?"""
     allowed = np.empty((state.n_env, len(zone)), dtype=np.bool_)
-    _legal(system.block, framed(system, state).block, *commands, start, zone, allowed)
+    _legal(system.block, framed(system, state).memory.block, *commands, start, zone, allowed)
     return narrow(system, state, commands, start, zone, allowed) if system.rules.own else allowed
+
+
+def action_mask(system: System, state: State, judged: Footprints) -> np.ndarray:
+    """(n_env, n_action) int8: what the built-in rules would accept of the zone whose action it is."""
+    mask: np.ndarray = _mask(
+        system.block, framed(system, state).memory.block, *judged.commands, judged.start, judged.zone, judged.group
+    )
+    return mask
+
+
+def attack_mask(system: System, state: State, lines: np.ndarray, duration: np.ndarray | None = None) -> np.ndarray:
+    """(n_env, 1 + n) int8: doing nothing, and ``attack_allowed`` for each of ``lines`` (n,)."""
+    needed = system.attack.max_duration if duration is None else 0
+    given = NO_DURATION if duration is None else duration
+    if system.attack.subs:
+        given = (needed + given + committed(system, state)).astype(np.int32)
+    mask: np.ndarray = _attack_mask(system.block, framed(system, state).memory.block, lines, given, needed)
+    return mask
 
 
 def attack_allowed(system: System, state: State, duration: np.ndarray | None = None) -> np.ndarray:
@@ -78,7 +98,7 @@ def attack_allowed(system: System, state: State, duration: np.ndarray | None = N
         duration = np.full(state.n_env, system.attack.max_duration, dtype=np.int32)
     if system.attack.subs:
         duration = (duration + committed(system, state)).astype(np.int32)
-    _attack_allowed(system.block, framed(system, state).block, duration, allowed)
+    _attack_allowed(system.block, framed(system, state).memory.block, duration, allowed)
     return allowed
 
 
@@ -114,19 +134,46 @@ def _legal(system, block, kind, index, value, start, zone, allowed):  # pragma: 
 
 
 @kernel
+def _mask(system, block, kind, index, value, start, zone, group):  # pragma: no cover
+    state = view_frame(block).state
+    n_env = len(state.t)
+    allowed = np.empty((n_env, len(zone)), np.bool_)
+    judge_actions(view_tables(system), Commands(kind, index, value), start, zone, seen_by_judge(state), allowed)
+    mask = np.empty((n_env, len(group)), np.int8)
+    for e in range(n_env):
+        for a in range(len(group)):
+            mask[e, a] = allowed[e, group[a]]
+    return mask
+
+
+@kernel
+def _attack_mask(system, block, lines, duration, needed):  # pragma: no cover
+    tables, state = view_tables(system), view_frame(block).state
+    mask = np.ones((len(state.t), 1 + len(lines)), np.int8)
+    allowed = np.empty(len(tables.line), np.bool_)
+    for e in range(len(state.t)):
+        _free(tables, state, e, duration[e] if len(duration) else needed, allowed)
+        for k in range(len(lines)):
+            mask[e, 1 + k] = allowed[lines[k]]
+    return mask
+
+
+@kernel
 def _attack_allowed(system, block, duration, allowed):  # pragma: no cover
     tables, state = view_tables(system), view_frame(block).state
-    attack = state.attack
     for e in range(allowed.shape[0]):
-        spare = attack.budget[e] + tables.rules[0].attack_budget_per_step - attack.remaining[e].sum()
-        ready = attack.cooldown[e] == 0 and spare >= duration[e]
-        _free_lines(tables.line, state.topology.topo_vect[e], attack.remaining[e], ready, allowed[e])
+        _free(tables, state, e, duration[e], allowed[e])
 
 
-@rule
-def _free_lines(line, topo_vect, remaining, ready, allowed):  # pragma: no cover
+@kernel
+def _free(tables, state, e, duration, allowed):  # pragma: no cover
+    """Which lines of one environment may be attacked for so long."""
+    attack, topo_vect, line = state.attack, state.topology.topo_vect, tables.line
+    spare = attack.budget[e] + tables.rules[0].attack_budget_per_step - attack.remaining[e].sum()
+    ready = attack.cooldown[e] == 0 and spare >= duration
     for l in range(len(line)):
-        allowed[l] = ready and line[l].attackable and topo_vect[line[l].or_pos] > 0 and remaining[l] == 0
+        connected = topo_vect[e, line[l].or_pos] > 0
+        allowed[l] = ready and line[l].attackable and connected and attack.remaining[e, l] == 0
 
 
 @kernel

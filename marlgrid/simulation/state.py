@@ -209,6 +209,11 @@ class State(NamedTuple):
         return self.outcome == _RUNNING
 
     @property
+    def out_of_time(self) -> np.ndarray:
+        """(n_env,) bool: ended by the time limit."""
+        return self.outcome == _TIME_LIMIT
+
+    @property
     def lost(self) -> np.ndarray:
         """(n_env,) bool: a game over, not a reached time limit."""
         return self.outcome > _TIME_LIMIT

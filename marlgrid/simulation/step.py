@@ -37,7 +37,7 @@ def step(
     action: Action,
     attack: Attack,
     memory: Memory | None = None,
-) -> tuple[State, Ruling]:
+) -> tuple[FramedState, Ruling]:
     """The next state and what became of action and attack. Episodes that are over stay as they are.
 
     Both are written into ``memory`` if some is given (not that of ``state``), else into new one.
@@ -114,7 +114,7 @@ def initial(
     t_end: np.ndarray,
     opening: Action | None = None,
     thermal_limit: np.ndarray | None = None,
-) -> State:
+) -> FramedState:
     """The first states: row ``t_start`` of each scenario on the grid's start topology, all counters zero.
 
     Lines in maintenance are out; only the hard threshold trips lines, and what tripped may be reconnected at once.
@@ -136,7 +136,7 @@ def initial(
         _check_opening(system, state, opening)
     _nobody_asked(memory.block)
     _begin(system.block, memory.block, *opening.commands, opening.first, opening.last)
-    protections.solve(system, solver, memory, take(state, np.arange(len(seed))), at_reset=True)
+    protections.solve(system, solver, memory, state, at_reset=True)
     conclude(system, memory, opening, at_reset=True)
     note_running(state)
     return memory.framed()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
+from marlgrid.model.tables import view_tables
 from marlgrid.model.time_series import TimeSeries
-from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import State
+from marlgrid.simulation.frame import FramedState, framed, view_frame
+from marlgrid.simulation.state import Outcome, State
 
 ZONE_KEYS = (
     "illegal",
@@ -48,50 +49,53 @@ def zero_totals(n_env: int, n_zone: int) -> Totals:
     return Totals(*(np.zeros((n_env, n_zone)) for _ in Totals._fields))
 
 
+class Figures(NamedTuple):
+    """What the infos show."""
+
+    zones: tuple[str, ...]
+    of_zones: np.ndarray
+    """(n_zone, n_key, n_env) float64 by ``ZONE_KEYS``."""
+    of_opponent: np.ndarray
+    """(n_key, n_env) float64 by ``OPPONENT_KEYS``."""
+    opponent: str | None
+    """Name of the opponent, where it is an agent."""
+
+    def infos(self) -> dict[str, dict[str, np.ndarray]]:
+        """Agent -> key -> (n_env,)."""
+        rows = zip(self.zones, self.of_zones, strict=True)
+        found = {agent: dict(zip(ZONE_KEYS, row, strict=True)) for agent, row in rows}
+        if self.opponent is not None:
+            found[self.opponent] = dict(zip(OPPONENT_KEYS, self.of_opponent, strict=True))
+        return found
+
+    def infos_of(self, env: int) -> dict[str, dict[str, Any]]:
+        """Agent -> key -> float, of one environment."""
+        rows = zip(self.zones, self.of_zones[:, :, env].tolist(), strict=True)
+        found = {agent: dict(zip(ZONE_KEYS, row, strict=True)) for agent, row in rows}
+        if self.opponent is not None:
+            found[self.opponent] = dict(zip(OPPONENT_KEYS, self.of_opponent[:, env].tolist(), strict=True))
+        return found
+
+
 def account(
-    system: System, series: TimeSeries, before: State, ruling: Ruling, after: State, totals: Totals
-) -> tuple[np.ndarray, Totals]:
-    """(n_zone, n_key, n_env) float64 by ``ZONE_KEYS``, and the totals with this step. Ended rows cost nothing."""
-    unserved = np.zeros(ruling.reason.shape)
-    if _any_newly_lost(before.outcome, after.outcome):
-        for env in np.flatnonzero(before.running & after.lost):
+    system: System, series: TimeSeries, after: FramedState, totals: Totals, opponent: str | None
+) -> tuple[Figures, Totals]:
+    """The figures of the step that led to ``after``, and the totals with it. Ended rows cost nothing."""
+    memory = after.memory
+    unserved = np.zeros((memory.n_env, system.n_zone))
+    if _any_newly_lost(memory.frame.ran, after.outcome):
+        for env in np.flatnonzero(memory.frame.ran & after.lost):
             unserved[env] = unserved_mwh(system, series, after.scenario[env], after.t[env], after.t_end[env])
-    return _figures(system, before.outcome, after, ruling.reason, unserved, totals, counted=True)
+    of_zones, of_opponent, *sums = _account(system.block, memory.block, unserved, True, *totals)
+    return Figures(system.zones.agents, of_zones, of_opponent, opponent), Totals(*sums)
 
 
-def glance(system: System, state: State, totals: Totals) -> np.ndarray:
+def glance(system: System, state: State, totals: Totals, opponent: str | None) -> Figures:
     """The figures of ``account`` for a state that no step led to: nothing is added to the totals."""
+    block = framed(system, state).memory.block
     nothing = np.zeros((state.n_env, system.n_zone))
-    return _figures(system, state.outcome, state, nothing.astype(np.int8), nothing, totals, counted=False)[0]
-
-
-def _figures(
-    system: System,
-    was: np.ndarray,
-    state: State,
-    reason: np.ndarray,
-    unserved: np.ndarray,
-    totals: Totals,
-    counted: bool,
-) -> tuple[np.ndarray, Totals]:
-    figures, *sums = _account(
-        was,
-        state.outcome,
-        reason,
-        state.rho,
-        state.topology.topo_vect,
-        system.grid.line_or_pos_topo_vect,
-        system.zones.line_or,
-        system.zones.line_ex,
-        unserved,
-        state.t_start,
-        state.t,
-        state.t_end,
-        state.attack.starts,
-        counted,
-        *totals,
-    )
-    return figures, Totals(*sums)
+    of_zones, of_opponent, *_ = _account(system.block, block, nothing, False, *totals)
+    return Figures(system.zones.agents, of_zones, of_opponent, opponent)
 
 
 def unserved_mwh(system: System, series: TimeSeries, scenario: int, t: int, t_end: int) -> np.ndarray:
@@ -101,80 +105,61 @@ def unserved_mwh(system: System, series: TimeSeries, scenario: int, t: int, t_en
     return np.bincount(system.zones.load, load, system.n_zone) * system.delta_time / 60.0
 
 
-def infos(
-    agents: tuple[str, ...], figures: np.ndarray, attack_refused: np.ndarray, state: State, opponent: str | None
-) -> dict[str, dict[str, np.ndarray]]:
-    """Agent -> key -> (n_env,)."""
-    found = {agent: dict(zip(ZONE_KEYS, rows, strict=True)) for agent, rows in zip(agents, figures, strict=True)}
-    if opponent is not None:
-        shared = figures[0, 6:10]
-        found[opponent] = dict(
-            zip(OPPONENT_KEYS, [attack_refused.astype(np.float64), state.attack.budget, *shared], strict=True)
-        )
-    return found
-
-
-@njit(cache=True)
-def _any_newly_lost(was, outcome):  # pragma: no cover
+# ---------------------------------------------------------------------------------------------------- kernels
+@kernel
+def _any_newly_lost(ran, outcome):  # pragma: no cover
     lost = False
-    for e in range(len(was)):
-        lost = lost or (was[e] == 0 and outcome[e] > 1)
+    for e in range(len(ran)):
+        lost = lost or (ran[e] and outcome[e] > Outcome.TIME_LIMIT)
     return lost
 
 
-@njit(cache=True)
-def _lines(e, rho, topo_vect, line_pos, line_or, line_ex, figures):  # pragma: no cover
+@rule
+def _lines(e, rho, topo_vect, lines, figures):  # pragma: no cover
     """Overload, lines out and largest rho of each zone; a tie line counts in both of its zones."""
-    for l in range(rho.shape[1]):
+    for l in range(len(lines)):
+        line = lines[l]
         for end in range(2):
-            z = line_or[l] if end == 0 else line_ex[l]
-            if end == 1 and line_or[l] == line_ex[l]:
+            z = line.or_zone if end == 0 else line.ex_zone
+            if end == 1 and line.or_zone == line.ex_zone:
                 continue
             figures[z, 2, e] += max(0.0, rho[e, l] - 1.0)
-            figures[z, 3, e] += topo_vect[e, line_pos[l]] < 0
+            figures[z, 3, e] += topo_vect[e, line.or_pos] < 0
             figures[z, 5, e] = max(figures[z, 5, e], rho[e, l])
 
 
-@njit(cache=True)
-def _account(  # pragma: no cover
-    was,
-    outcome,
-    reason,
-    rho,
-    topo_vect,
-    line_pos,
-    line_or,
-    line_ex,
-    unserved,
-    t_start,
-    t,
-    t_end,
-    starts,
-    counted,
-    *totals,
-):
-    n_env, n_zone = reason.shape
-    figures = np.zeros((n_zone, 13, n_env))
+@kernel
+def _account(system, block, unserved, counted, *totals):  # pragma: no cover
+    frame, lines = view_frame(block), view_tables(system).line
+    state, reason = frame.state, frame.ruling.reason
+    n_env, n_zone = unserved.shape
+    figures, of_opponent = np.zeros((n_zone, 13, n_env)), np.zeros((6, n_env))
     illegal, overload, lost_mwh = totals[0].copy(), totals[1].copy(), totals[2].copy()
     for e in range(n_env):
-        running = was[e] == 0
-        survived = t[e] - t_start[e] - (outcome[e] > 1)
+        outcome, span = state.outcome[e], state.t_end[e] - state.t_start[e]
+        survived = state.t[e] - state.t_start[e] - (outcome > Outcome.TIME_LIMIT)
+        running = frame.ran[e] if counted else outcome == Outcome.RUNNING
         if running:
-            _lines(e, rho, topo_vect, line_pos, line_or, line_ex, figures)
+            _lines(e, state.rho, state.topology.topo_vect, lines, figures)
+        of_opponent[0, e] = counted and frame.ruling.attack_refused[e]
+        of_opponent[1, e] = state.attack.budget[e]
+        of_opponent[2, e] = survived
+        of_opponent[3, e] = survived / max(span, 1)
+        of_opponent[4, e] = outcome
+        of_opponent[5, e] = state.attack.starts[e]
         for z in range(n_zone):
-            if running:
+            if counted and running:
                 figures[z, 0, e] = reason[e, z] != 0
                 figures[z, 1, e] = reason[e, z]
                 figures[z, 4, e] = unserved[e, z]
-            if counted:
-                illegal[e, z] += figures[z, 0, e]
-                overload[e, z] += figures[z, 2, e]
-                lost_mwh[e, z] += figures[z, 4, e]
+            illegal[e, z] += figures[z, 0, e]
+            overload[e, z] += figures[z, 2, e] if counted else 0.0
+            lost_mwh[e, z] += figures[z, 4, e]
             figures[z, 6, e] = survived
-            figures[z, 7, e] = survived / max(t_end[e] - t_start[e], 1)
-            figures[z, 8, e] = outcome[e]
-            figures[z, 9, e] = starts[e]
+            figures[z, 7, e] = survived / max(span, 1)
+            figures[z, 8, e] = outcome
+            figures[z, 9, e] = state.attack.starts[e]
             figures[z, 10, e] = illegal[e, z]
             figures[z, 11, e] = overload[e, z]
             figures[z, 12, e] = lost_mwh[e, z]
-    return figures, illegal, overload, lost_mwh
+    return figures, of_opponent, illegal, overload, lost_mwh

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit
 
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Attack, SubstationAttack
-from marlgrid.simulation.rules import attack_allowed
+from marlgrid.simulation.rules import attack_mask
 from marlgrid.simulation.state import State
 from marlgrid.simulation.substations import substation_attack_allowed
 from marlgrid.task.busbars import configurations
@@ -69,7 +68,7 @@ class AttackActions:
 
     def mask(self, state: State, duration: np.ndarray | None = None) -> np.ndarray:
         """(n_env, n_action) int8: what the rules would allow now, for ``duration`` (n_env,) steps or the longest."""
-        mask: np.ndarray = _attack_mask(attack_allowed(self.system, state, duration), self.lines)
+        mask = attack_mask(self.system, state, self.lines, duration)
         if len(self.splits[0]):
             allowed = substation_attack_allowed(self.system, state, duration)
             mask = np.concatenate([mask, allowed[:, self.splits[0]].astype(np.int8)], axis=1)
@@ -100,12 +99,3 @@ class AttackActions:
 def attack_actions(system: System) -> AttackActions:
     """The attacks of a system by number: the same object at each call."""
     return AttackActions(system)
-
-
-@njit(cache=True)
-def _attack_mask(allowed, lines):  # pragma: no cover
-    mask = np.ones((allowed.shape[0], 1 + len(lines)), np.int8)
-    for e in range(allowed.shape[0]):
-        for k in range(len(lines)):
-            mask[e, 1 + k] = allowed[e, lines[k]]
-    return mask

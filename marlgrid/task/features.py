@@ -8,17 +8,20 @@ from typing import Protocol
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit
 
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
-from marlgrid.simulation.state import State
+from marlgrid.simulation.frame import Memory, framed, view_frame
+from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.commands import place_names
 from marlgrid.task.noise import Noise, NoiseSpec, noise_from
 from marlgrid.task.sensors import CLOCK_NAMES, PROXIMITY_STEPS, READINGS, Sensor, sensors
 from marlgrid.task.sight import Sight
 
 OPPONENT = "opponent_0"
+FLOAT, WHOLE, CLOCK_READING = 0, 1, 2
+"""Where a feature is read: among the block's float64, among its int32, or off the clock."""
 LIMIT = 10.0
 """Normalised features are cut off here: a collapsing grid must not blow up a network's input."""
 
@@ -105,7 +108,7 @@ class VectorObservation:
         self._slices = {a: slice(int(end) - len(index[a]), int(end)) for a, end in zip(index, ends, strict=True)}
         bound = LIMIT if normalise else np.inf
         self._spaces = {a: spaces.Box(-bound, bound, (len(i),), np.float32) for a, i in index.items()}
-        self._start_minute: dict[int, int] = {}
+        self._start_minute: dict[int, float] = {}
 
     # ------------------------------------------------------------------ what the agents see
     def space(self, agent: str) -> spaces.Box:
@@ -122,7 +125,10 @@ class VectorObservation:
         return names[:-1] if agent is None else [names[i] for i in self._index_of[agent]]
 
     def observe(self, state: State) -> dict[str, np.ndarray]:
-        flat = _select(self._features(state), self._all)
+        if self.noise is None:
+            flat = self._bank.run(self.system, state, self._start_minutes(state), self._all)
+        else:
+            flat = _select(self._features(state), self._all)
         return {agent: flat[:, part] for agent, part in self._slices.items()}
 
     def central_state(self, state: State) -> np.ndarray:
@@ -130,21 +136,21 @@ class VectorObservation:
 
     def _features(self, state: State) -> np.ndarray:
         """(n_env, n_feature + 1) float32, the last one always 0."""
-        features = self._bank.run(state, self._clock(state))
+        features = self._bank.run(self.system, state, self._start_minutes(state), None)
         if self.noise is None or self._errors is None:
             return features
         noisy = self._errors.on(features, self.noise.draws(state.seed, state.t))
         bound = LIMIT if self.normalise else np.inf
         return np.where(state.lost[:, None], features, np.clip(noisy, -bound, bound)).astype(np.float32)
 
-    def _clock(self, state: State) -> np.ndarray:
-        known = self._start_minute
-        for scenario in state.scenario.tolist():
+    def _start_minutes(self, state: State) -> np.ndarray:
+        """(n_env,) float64 minutes from Monday 0:00 to row 0."""
+        known, scenarios = self._start_minute, state.scenario.tolist()
+        for scenario in scenarios:
             if scenario not in known:
                 minutes = self.series.start(scenario).astype("datetime64[m]").astype(np.int64)
-                known[scenario] = int(minutes + 3 * 1440) % 10080  # 1970-01-01 was a Thursday
-        start = np.array([known[scenario] for scenario in state.scenario.tolist()])
-        return _clock(start, state.t, state.t_start, state.t_end, self.system.delta_time)
+                known[scenario] = float((minutes + 3 * 1440) % 10080)  # 1970-01-01 was a Thursday
+        return np.array([known[scenario] for scenario in scenarios])
 
     def _index(
         self, chosen: dict[str, Sensor], attributes: Sequence[str], subs: np.ndarray, opponent: bool = False
@@ -160,32 +166,50 @@ class VectorObservation:
 
 
 class _Program:
-    """How readings become features: for each feature its column among the readings, and its scaling."""
+    """How a state becomes features: for each feature the array and column that it is read from, and its scaling."""
 
     def __init__(self, system: System, chosen: dict[str, Sensor], normalise: bool) -> None:
-        self.readings = tuple(dict.fromkeys(s.source for s in chosen.values() if s.source != "clock"))
-        width = _widths(system)
-        begin = dict(zip([*self.readings, "clock"], np.cumsum([0] + [width[r] for r in self.readings]), strict=True))
-        columns, linear, proximity, labels = [], [], [], []
+        self.sources = tuple(dict.fromkeys(s.source for s in chosen.values()))
+        source, columns, linear, proximity, labels = [], [], [], [], []
         for name, sensor in chosen.items():
             n = len(sensor.pick)
-            columns.append(begin[sensor.source] + (sensor.pick if sensor.column is None else sensor.column))
+            source.append(np.full(n, self.sources.index(sensor.source)))
+            columns.append(sensor.pick if sensor.column is None else sensor.column)
             unit = sensor.unit if normalise else 1.0
             parts = (sensor.scale, sensor.offset, sensor.low, sensor.high, sensor.over, unit)
             linear.append(np.stack([np.broadcast_to(np.asarray(p, dtype=np.float64), (n,)) for p in parts]))
             proximity.append(np.full(n, normalise and sensor.proximity))
             labels += _labels(system, name, sensor)
-        self.columns = np.concatenate(columns).astype(np.int32)
+        self.source = np.concatenate(source).astype(np.int64)
+        self.columns = np.concatenate(columns).astype(np.int64)
         self.linear = np.ascontiguousarray(np.concatenate(linear, axis=1))
         self.proximity = np.concatenate(proximity)
         self.labels = labels
-        self.limit = LIMIT if normalise else np.inf
+        self.limit = float(LIMIT if normalise else np.inf)
+        self._places: dict[int, np.ndarray] = {}
 
-    def run(self, state: State, clock: np.ndarray) -> np.ndarray:
-        readings = [READINGS[name](state) for name in self.readings]
-        readings.append(clock)
-        raw = np.concatenate(readings, axis=1, dtype=np.float64)
-        return _scaled(raw, self.columns, self.linear, self.proximity, state.outcome, self.limit)
+    def run(self, system: System, state: State, start_minute: np.ndarray, select: np.ndarray | None) -> np.ndarray:
+        """(n_env, n) float32: the features of the state, or those that ``select`` numbers."""
+        memory = framed(system, state).memory
+        places = self._places.get(memory.n_env)
+        if places is None:
+            places = self._places[memory.n_env] = self._located(memory)
+        given = memory.block, places, self.linear, self.proximity, start_minute, system.delta_time, self.limit
+        return _features(*given) if select is None else _selected(*given, select)
+
+    def _located(self, memory: Memory) -> np.ndarray:
+        """(3, n_feature) int64: where a feature of the first environment is read in the block, in units of its type;
+        how far it is to the next environment; and the type, ``FLOAT``, ``WHOLE`` or ``CLOCK``."""
+        base, rows = memory.block.ctypes.data, []
+        for name in self.sources:
+            if name == "clock":
+                rows.append((0, 0, CLOCK_READING))
+                continue
+            array = READINGS[name](memory.state)
+            kind = FLOAT if array.dtype == np.float64 else WHOLE
+            rows.append(((array.ctypes.data - base) // array.itemsize, array.shape[1], kind))
+        begin, width, kind = np.array(rows, dtype=np.int64)[self.source].T
+        return np.stack([begin + self.columns, width, kind])
 
 
 # ---------------------------------------------------------------------------------------------------- who sees what
@@ -227,21 +251,6 @@ def _labels(system: System, name: str, sensor: Sensor) -> list[str]:
     return [f"{name} {names.get(sensor.family, lines)[i]}" for i in sensor.pick]
 
 
-def _widths(system: System) -> dict[str, int]:
-    """Columns of each reading."""
-    grid = system.grid
-    family = {"gen": grid.n_gen, "load": grid.n_load, "storage": grid.n_storage, "sub": grid.n_sub}
-    width = {}
-    for sensor in sensors(system, True).values():
-        if sensor.source == "topo_vect":
-            width["topo_vect"] = grid.dim_topo
-        else:
-            width.setdefault(
-                sensor.source, 1 if sensor.family == "opponent" else family.get(sensor.family, grid.n_line)
-            )
-    return width
-
-
 def _check_attributes(attributes: Sequence[str], known: dict[str, Sensor]) -> None:
     allowed = [name for name, sensor in known.items() if sensor.family not in ("opponent", "attackable")]
     unknown = sorted(set(attributes) - set(allowed))
@@ -271,14 +280,24 @@ class _Errors:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@njit(cache=True)
-def _scaled(raw, columns, linear, proximity, outcome, limit):  # pragma: no cover
-    n_env, n = raw.shape[0], len(columns)
+@kernel
+def _features(block, places, linear, proximity, start_minute, delta_time, limit):  # pragma: no cover
+    numbers, wholes, state = block.view(np.float64), block.view(np.int32), view_frame(block).state
+    n_env, n = len(start_minute), places.shape[1]
     features = np.zeros((n_env, n + 1), np.float32)
+    clock = np.empty(5)
     for e in range(n_env):
-        lost = outcome[e] > 1
+        lost = state.outcome[e] > Outcome.TIME_LIMIT
+        left = (state.t_end[e] - state.t[e]) / max(state.t_end[e] - state.t_start[e], 1)
+        _tell(clock, start_minute[e] + state.t[e] * delta_time, left)
         for f in range(n):
-            reading = raw[e, columns[f]]
+            where = places[0, f] + e * places[1, f]
+            if places[2, f] == FLOAT:
+                reading = numbers[where]
+            elif places[2, f] == WHOLE:
+                reading = np.float64(wholes[where])
+            else:
+                reading = clock[where]
             value = min(max(linear[0, f] * reading + linear[1, f], linear[2, f]), linear[3, f])
             if proximity[f]:
                 value = 0.0 if reading < 0 else PROXIMITY_STEPS / (PROXIMITY_STEPS + reading)
@@ -288,7 +307,15 @@ def _scaled(raw, columns, linear, proximity, outcome, limit):  # pragma: no cove
     return features
 
 
-@njit(cache=True)
+@rule
+def _tell(clock, minute, left):  # pragma: no cover
+    """Sine and cosine of the time of day and of the week, and the part of the episode that is left."""
+    day = 2.0 * np.pi * (minute % 1440.0) / 1440.0
+    week = 2.0 * np.pi * (minute % 10080.0) / 10080.0
+    clock[0], clock[1], clock[2], clock[3], clock[4] = np.sin(day), np.cos(day), np.sin(week), np.cos(week), left
+
+
+@kernel
 def _select(features, index):  # pragma: no cover
     flat = np.empty((features.shape[0], len(index)), np.float32)
     for e in range(features.shape[0]):
@@ -297,15 +324,6 @@ def _select(features, index):  # pragma: no cover
     return flat
 
 
-@njit(cache=True)
-def _clock(start_minute, t, t_start, t_end, delta_time):  # pragma: no cover
-    """(n_env, 5) sine and cosine of the time of day and of the week, and the part of the episode that is left."""
-    clock = np.empty((len(t), 5))
-    for e in range(len(t)):
-        minute = start_minute[e] + t[e] * delta_time
-        day = 2.0 * np.pi * (minute % 1440.0) / 1440.0
-        week = 2.0 * np.pi * (minute % 10080.0) / 10080.0
-        clock[e, 0], clock[e, 1] = np.sin(day), np.cos(day)
-        clock[e, 2], clock[e, 3] = np.sin(week), np.cos(week)
-        clock[e, 4] = (t_end[e] - t[e]) / max(t_end[e] - t_start[e], 1)
-    return clock
+@kernel
+def _selected(block, places, linear, proximity, start_minute, delta_time, limit, index):  # pragma: no cover
+    return _select(_features(block, places, linear, proximity, start_minute, delta_time, limit), index)

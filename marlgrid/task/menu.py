@@ -11,7 +11,7 @@ import numpy as np
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Commands, Kind, concatenate
 from marlgrid.simulation.judge import Footprints, footprints
-from marlgrid.simulation.rules import legal
+from marlgrid.simulation.rules import action_mask, legal
 from marlgrid.simulation.state import State
 from marlgrid.task.busbars import configurations
 
@@ -162,9 +162,7 @@ class Table(NamedTuple):
         """(n_env, n_action) int8: what the rules would accept of the zone whose action it is."""
         if system.rules.own:  # they may tell apart what the built-in rules do not
             return legal(system, state, self.commands, self.start, self.zone).view(np.int8)
-        judged = self.footprints
-        allowed = legal(system, state, judged.commands, judged.start, judged.zone)
-        return allowed.view(np.int8).take(judged.group, axis=1)
+        return action_mask(system, state, self.footprints)
 
     def entry(self, action: int) -> Commands:
         """The commands of one action."""

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from marlgrid.compiled import kernel
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action
 from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import State
+from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.rewards_attention import AlarmReward, AlertReward
 from marlgrid.task.rewards_economy import EconomicReward, L2RPNSandBoxScore, L2RPNWCCI2022ScoreFun, RedispReward
 from marlgrid.task.rewards_episode import (
@@ -53,7 +54,7 @@ class WeightedSum:
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         total = np.zeros(ruling.accepted.shape)
         for reward, weight in self.parts:
-            total = total + weight * values_of(reward, system, before, action, ruling, after)
+            _add(total, weight, values_of(reward, system, before, action, ruling, after))
         return total
 
     def range(self, system: System, n_step: Bound = math.inf) -> Range:
@@ -167,12 +168,12 @@ def values_of(
 
     Raises ValueError when a function returns another shape.
     """
-    values = np.asarray(reward(system, before, action, ruling, after), dtype=np.float64)
+    values = np.ascontiguousarray(reward(system, before, action, ruling, after), dtype=np.float64)
     shape = ruling.accepted.shape
     if values.shape == shape:
         return values
     if values.shape == shape[:1]:
-        return np.broadcast_to(values[:, None], shape)
+        return np.repeat(values[:, None], shape[1], axis=1)
     raise ValueError(
         f"the reward {reward!r} returned the shape {values.shape}: give one value per environment and zone {shape}, "
         f"or one per environment {shape[:1]}"
@@ -190,3 +191,24 @@ def range_of(reward: RewardFn, system: System, n_step: Bound = math.inf) -> Rang
 
 def _short(name: str) -> str:
     return name.lower().replace("_", "").removesuffix("reward")
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+@kernel
+def _add(total, weight, values):  # pragma: no cover
+    for e in range(total.shape[0]):
+        for z in range(total.shape[1]):
+            total[e, z] += weight * values[e, z]
+
+
+@kernel
+def of_running(values, outcome_before) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover
+    """The values (n_env, n_zone) of episodes that were running, 0 of others; and minus their mean (n_env,)."""
+    n_env, n_zone = values.shape
+    counted, negative = np.zeros((n_env, n_zone)), np.zeros(n_env)
+    for e in range(n_env):
+        if outcome_before[e] == Outcome.RUNNING:
+            for z in range(n_zone):
+                counted[e, z] = values[e, z]
+                negative[e] += values[e, z] * (-1.0 / n_zone)
+    return counted, negative

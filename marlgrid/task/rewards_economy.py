@@ -27,7 +27,7 @@ class EconomicReward(Scoped):
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         groups, grid = groups_of(system, self.scope), system.grid
         values = _saved(after.flow.gen_p, grid.gen_cost_per_mw, grid.gen_pmax, groups.gen, groups.n)
-        return zero_if_failed(values, system, ruling, after)
+        return zero_if_failed(values, ruling, after)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from marlgrid.model.system import System
 from marlgrid.simulation.action import Action
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
-from marlgrid.task.scope import Bound, Range, Scoped, spread
+from marlgrid.task.scope import Bound, Range, Scoped, spread, unless_lost
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class SurvivalReward(Scoped):
     blackout: float = -10.0
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        return spread(np.where(after.lost, self.blackout, self.step)[:, None], system)
+        return unless_lost(np.full(after.n_env, float(self.step)), self.blackout, system, after)
 
     def range(self, system: System, n_step: Bound = math.inf) -> Range:
         return min(self.step, self.blackout), max(self.step, self.blackout)
@@ -47,7 +47,7 @@ class FlatReward(Scoped):
     per_timestep: float = 1.0
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        return spread(np.where(after.lost, 0.0, self.per_timestep)[:, None], system)
+        return unless_lost(np.full(after.n_env, float(self.per_timestep)), 0.0, system, after)
 
     def range(self, system: System, n_step: Bound = math.inf) -> Range:
         return 0.0, self.per_timestep

@@ -29,7 +29,7 @@ class LinesCapacityReward(Scoped):
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         groups = groups_of(system, self.scope)
         values = _spare_capacity(after.rho, after.topology.topo_vect, groups.line_pos, groups.line, groups.n)
-        return zero_if_failed(values, system, ruling, after)
+        return zero_if_failed(values, ruling, after)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class CloseToOverflowReward(Scoped):
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         close = after.rho >= np.where(after.thermal_limit < 400.0, 0.95, 0.975)
         count = groups_of(system, self.scope).total_of_lines(close)
-        return zero_if_failed(1.0 - np.minimum(count / self.max_lines, 1.0), system, ruling, after)
+        return zero_if_failed(1.0 - np.minimum(count / self.max_lines, 1.0), ruling, after)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class LinesReconnectedReward(Scoped):
         groups = groups_of(system, self.scope)
         out = after.topology.topo_vect[:, groups.line_pos] < 0
         count = groups.total_of_lines(out & (after.counters.time_before_cooldown_line == 0))
-        return zero_if_failed(1.0 - np.minimum(count / 2.0, 1.0), system, ruling, after)
+        return zero_if_failed(1.0 - np.minimum(count / 2.0, 1.0), ruling, after)
 
 
 @dataclass(frozen=True)

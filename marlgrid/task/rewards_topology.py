@@ -26,7 +26,7 @@ class DistanceReward(Scoped):
         groups = groups_of(system, self.scope)
         size = np.bincount(groups.place, minlength=groups.n)
         at_home = groups.total(after.topology.topo_vect == 1, groups.place) / np.maximum(size, 1)
-        return zero_if_failed(at_home, system, ruling, after)
+        return zero_if_failed(at_home, ruling, after)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class BridgeReward(Scoped):
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         count = _count_bridges(system, groups_of(system, self.scope), after.topology.topo_vect)
         penalty = (count - self.min_pen_lte) / (self.max_pen_gte - self.min_pen_lte)
-        return zero_if_failed(1.0 - np.clip(penalty, 0.0, 1.0), system, ruling, after)
+        return zero_if_failed(1.0 - np.clip(penalty, 0.0, 1.0), ruling, after)
 
 
 def _count_bridges(system: System, groups: Groups, topo_vect: np.ndarray) -> np.ndarray:

@@ -20,9 +20,10 @@ from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
 from marlgrid.simulation import step as simulation
 from marlgrid.simulation.action import Action, Attack, Commands, no_attack
+from marlgrid.simulation.frame import Memory
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
-from marlgrid.task.accounts import Totals, account, glance, infos, zero_totals
+from marlgrid.task.accounts import Figures, Totals, account, glance, zero_totals
 from marlgrid.task.action_view import ActionView
 from marlgrid.task.actions import Mask, ZoneActions
 from marlgrid.task.attack_actions import AttackActions, attack_actions
@@ -30,7 +31,7 @@ from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
 from marlgrid.task.opening import limits, opening
 from marlgrid.task.opponents import Opponent
-from marlgrid.task.reward import RewardFn, values_of
+from marlgrid.task.reward import RewardFn, of_running, values_of
 
 STREAM_SCENARIO = 101
 
@@ -57,8 +58,13 @@ class Outputs(NamedTuple):
     """(n_env,) bool: the grid is lost."""
     truncated: np.ndarray
     """(n_env,) bool: the time limit is reached."""
-    infos: dict[str, dict[str, np.ndarray]]
-    """Agent -> key -> (n_env,) float64, see ``accounts``."""
+    figures: Figures
+    """What the infos show."""
+
+    @property
+    def infos(self) -> dict[str, dict[str, np.ndarray]]:
+        """Agent -> key -> (n_env,) float64, see ``accounts``."""
+        return self.figures.infos()
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +116,10 @@ class Task:
     def zones(self) -> tuple[str, ...]:
         """The zone agents."""
         return self.system.zones.agents
+
+    @cached_property
+    def _opponent_name(self) -> str | None:
+        return OPPONENT if self.opponent_agent else None
 
     @cached_property
     def attack_actions(self) -> AttackActions:
@@ -186,25 +196,27 @@ class Task:
     def look(self, episode: Episode) -> Outputs:
         """What the agents see of episodes as they stand: after a reset, or back at a snapshot. Rewards are 0."""
         n_env = episode.state.n_env
-        figures = glance(self.system, episode.state, episode.totals)
+        figures = glance(self.system, episode.state, episode.totals, self._opponent_name)
         rewards = {agent: np.zeros(n_env) for agent in self.agents}
-        return self._outputs(episode, np.zeros(n_env), figures, rewards)
+        return self._outputs(episode.state, figures, rewards)
 
-    def step(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Episode, Outputs]:
+    def step(
+        self, episode: Episode, choices: Mapping[str, Sequence[Any]], memory: Memory | None = None
+    ) -> tuple[Episode, Outputs]:
         """One step: ``choices[agent][env]`` is an element of the agent's space (for a zone also ``Commands``).
 
-        Episodes that are over stay as they are, whatever is chosen. Raises ValueError for a missing or unknown agent
-        and for an element that is in no space, before anything happens.
+        Episodes that are over stay as they are, whatever is chosen. The next state is written into ``memory`` if some
+        is given, which must not be that of this episode: nothing else may still refer to it. Raises ValueError for a
+        missing or unknown agent and for an element that is in no space, before anything happens.
         """
         before = episode.state
         self._check_choices(choices, before.n_env)
         action = self.actions.joint([choices[agent] for agent in self.zones])
-        attack, memory = self._attack(episode, choices)
-        after, ruling = simulation.step(self.system, self.solver, self.series, before, action, attack)
-        figures, totals = account(self.system, self.series, before, ruling, after, episode.totals)
+        attack, planned = self._attack(episode, choices)
+        after, ruling = simulation.step(self.system, self.solver, self.series, before, action, attack, memory)
+        figures, totals = account(self.system, self.series, after, episode.totals, self._opponent_name)
         rewards = self._rewards(before, action, ruling, after)
-        episode = Episode(after, memory, totals)
-        return episode, self._outputs(episode, ruling.attack_refused, figures, rewards)
+        return Episode(after, planned, totals), self._outputs(after, figures, rewards)
 
     # ------------------------------------------------------------------ parts of a step
     def _attack(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Attack, Any]:
@@ -216,30 +228,25 @@ class Task:
 
     def _rewards(self, before: State, action: Action, ruling: Ruling, after: State) -> dict[str, np.ndarray]:
         values = values_of(self.reward, self.system, before, action, ruling, after)
-        running = before.running
-        if not running.all():
-            values = np.where(running[:, None], values, 0.0)
+        values, lost_to_opponent = of_running(values, before.outcome)
         rewards = dict(zip(self.zones, values.T, strict=True))
         if self.opponent_agent:
             if self.opponent_reward is None:
-                rewards[OPPONENT] = values @ np.full(values.shape[1], -1.0 / values.shape[1])
+                rewards[OPPONENT] = lost_to_opponent
             else:
                 gained = values_of(self.opponent_reward, self.system, before, action, ruling, after).mean(axis=1)
-                rewards[OPPONENT] = np.where(running, gained, 0.0)
+                rewards[OPPONENT] = np.where(before.running, gained, 0.0)
         return rewards
 
-    def _outputs(
-        self, episode: Episode, attack_refused: np.ndarray, figures: np.ndarray, rewards: dict[str, np.ndarray]
-    ) -> Outputs:
-        state = episode.state
+    def _outputs(self, state: State, figures: Figures, rewards: dict[str, np.ndarray]) -> Outputs:
         seen = self.observation.observe(state)
         return Outputs(
             observations={agent: seen[agent] for agent in self.agents},
             masks=self.action_masks(state) if self.masks else {},
             rewards=rewards,
             terminated=state.lost,
-            truncated=~(state.running | state.lost),
-            infos=infos(self.zones, figures, attack_refused, state, OPPONENT if self.opponent_agent else None),
+            truncated=state.out_of_time,
+            figures=figures,
         )
 
     def action_masks(self, state: State) -> dict[str, Mask]:

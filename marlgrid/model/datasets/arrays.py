@@ -81,6 +81,10 @@ class ArraySeries:
         """Fresh contiguous float64 and int32 arrays; a row past the end is the last one."""
         return self._cache.rows(scenario, t)
 
+    def fill(self, scenario: np.ndarray, t: np.ndarray, out: Injections) -> None:
+        """The same, written into ``out``."""
+        self._cache.fill(scenario, t, out)
+
     def forecast(self, scenario: np.ndarray, t: np.ndarray, horizon: int) -> Injections:
         """As ``at``. Raises ValueError for an unknown horizon."""
         if not 1 <= horizon <= self.n_horizon:

@@ -56,6 +56,10 @@ class FolderSeries:
         """Fresh contiguous float64 and int32 arrays; a row past the end is the last one."""
         return self._actual.rows(scenario, t)
 
+    def fill(self, scenario: np.ndarray, t: np.ndarray, out: Injections) -> None:
+        """The same, written into ``out``."""
+        self._actual.fill(scenario, t, out)
+
     def forecast(self, scenario: np.ndarray, t: np.ndarray, horizon: int) -> Injections:
         """As ``at``; outages by accident run out as they would, and none is foreseen.
 

@@ -1,0 +1,24 @@
+"""Memory to step into: that of the state before, unless somebody was handed that state."""
+
+from __future__ import annotations
+
+from marlgrid.simulation.frame import Memory
+from marlgrid.simulation.state import State
+
+
+class Spare:
+    """States are values to whoever is handed one: its memory is not written again. All others' memory is."""
+
+    def __init__(self) -> None:
+        self.memory: Memory | None = None
+        """Free to be written, if there is any."""
+        self._lent = False
+
+    def lend(self) -> None:
+        """The present state is handed out."""
+        self._lent = True
+
+    def left(self, state: State) -> None:
+        """The environment went on from ``state``, the present one until now."""
+        self.memory = None if self._lent else getattr(state, "memory", None)
+        self._lent = False
