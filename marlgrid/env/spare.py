@@ -14,6 +14,10 @@ class Spare:
         """Free to be written, if there is any."""
         self._lent = False
 
+    def __reduce__(self) -> tuple[type[Spare], tuple[()]]:
+        """A copy of an environment has memory of its own."""
+        return Spare, ()
+
     def lend(self) -> None:
         """The present state is handed out."""
         self._lent = True

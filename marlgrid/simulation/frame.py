@@ -94,6 +94,9 @@ class Memory:
         arrays = [array for name, array in flow._asdict().items() if name not in ("converged", "voltage")]
         return np.array([((array.ctypes.data - base) // 8, array.shape[1]) for array in arrays], dtype=np.int64)
 
+    def __reduce__(self) -> Any:
+        raise TypeError("the arrays of a frame are views of its block: copy the state, not its memory")
+
     def load(self, state: State) -> None:
         """Takes over the values of a state."""
         other = getattr(state, "memory", None)
