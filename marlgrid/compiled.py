@@ -13,11 +13,21 @@ from typing import Any
 
 from numba import njit
 from numba.core.dispatcher import Dispatcher
+from numba.core.registry import CPUDispatcher
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """A kernel called from Python, or one that makes arrays."""
-    return _watching(njit(cache=True, nogil=True)(function))
+    """A kernel called from Python."""
+    return _watching(njit(cache=True, nogil=True, no_cfunc_wrapper=True)(function))
+
+
+def subkernel(function: Callable[..., Any]) -> Any:
+    """A part of a kernel that may make arrays. Only compiled code can call it, as with the two that follow.
+
+    Code that takes apart what Python would hand over takes longer to compile than most kernels: a state has some
+    seventy arrays.
+    """
+    return _inner(function)
 
 
 def rule(function: Callable[..., Any]) -> Any:
@@ -26,14 +36,29 @@ def rule(function: Callable[..., Any]) -> Any:
     Counting references to the arrays it is handed would take longer than the rule itself (measured on the judge of
     actions: 9 times, and twice for the call).
     """
-    return _watching(njit(cache=True, nogil=True, _nrt=False, forceinline=True)(function))
+    return _inner(function, _nrt=False, forceinline=True)
 
 
 def arithmetic(function: Callable[..., Any]) -> Any:
     """A rule of floating-point numbers: a product and a sum may be rounded once, a division by zero is infinite."""
     fast = {"contract", "nsz", "arcp"}
-    made = njit(cache=True, nogil=True, _nrt=False, forceinline=True, error_model="numpy", fastmath=fast)
-    return _watching(made(function))
+    return _inner(function, _nrt=False, forceinline=True, error_model="numpy", fastmath=fast)
+
+
+class _Inner(CPUDispatcher):
+    """What only compiled code can call."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+        name = self.py_func.__name__
+        raise TypeError(f"{name} is compiled for kernels alone; call it from a kernel, or make it one")
+
+
+def _inner(function: Callable[..., Any], **options: Any) -> Any:
+    """Compiled without an entry for Python, where calling it would end the process."""
+    compiled = njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+    if isinstance(compiled, CPUDispatcher):  # not with NUMBA_DISABLE_JIT
+        compiled.__class__ = _Inner
+    return _watching(compiled)
 
 
 def _watching(compiled: Any) -> Any:

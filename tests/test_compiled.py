@@ -7,13 +7,31 @@ import os
 import sys
 from pathlib import Path
 
-from marlgrid.compiled import _files
+import pytest
+
+from marlgrid.compiled import _files, kernel, rule
 from marlgrid.simulation import step
 
 
 def test_a_kernel_knows_all_its_files():
     names = {Path(file).name for file in _files(step._decide.py_func)}
     assert {"step.py", "rules.py", "judge.py", "topology.py", "dispatch.py", "state.py", "tables.py"} <= names
+
+
+@rule
+def doubled(x):
+    return 2 * x
+
+
+@kernel
+def quadrupled(x):
+    return doubled(doubled(x))
+
+
+def test_parts_of_kernels_are_for_kernels_alone():
+    assert quadrupled(3) == 12
+    with pytest.raises(TypeError, match="doubled is compiled for kernels alone"):
+        doubled(3)
 
 
 def module(folder: Path, name: str):

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from marlgrid.compiled import kernel
+from marlgrid.compiled import kernel, subkernel
 from marlgrid.model.grid import Grid
 
 
@@ -84,7 +84,7 @@ def _locate(topo_vect, shunt_bus, position, sub, n_sub, n_line, table):
                 table[env, n_line + line] = -1
 
 
-@kernel
+@subkernel
 def _root(parent, bus):
     while parent[bus] != bus:
         parent[bus] = parent[parent[bus]]

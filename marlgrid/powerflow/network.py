@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import kernel, rule, subkernel
 from marlgrid.powerflow.buses import BusLayout
 
 CAPACITY_BYTES = 32_000_000
@@ -99,7 +99,7 @@ def _learn(networks, columns, places, grid, topo_vect, shunt_bus, rows, slots): 
     return True
 
 
-@kernel
+@subkernel
 def _add(networks, columns, places, grid, topo_vect, shunt_bus, code):  # pragma: no cover
     """Slot of a new network, -1 without room."""
     n_line, first_gen, last_gen, first_shunt, slack = columns
@@ -170,7 +170,7 @@ def _add(networks, columns, places, grid, topo_vect, shunt_bus, code):  # pragma
     return slot
 
 
-@kernel
+@subkernel
 def _buses(topo_vect, shunt_bus, position, sub, n_sub, n_line):  # pragma: no cover
     """Global bus of each column of the layout, -1 for none; a line with a single end on a busbar is out."""
     bus = np.empty(len(sub), np.int32)
@@ -184,7 +184,7 @@ def _buses(topo_vect, shunt_bus, position, sub, n_sub, n_line):  # pragma: no co
     return bus
 
 
-@kernel
+@subkernel
 def _number(bus, slack_bus, n_bus):  # pragma: no cover
     """Numbers of the buses in use, the slack's being the last, -1 for the others; and those buses."""
     number = np.full(n_bus, -1, np.int32)
@@ -204,7 +204,7 @@ def _number(bus, slack_bus, n_bus):  # pragma: no cover
     return number, buses[: n + 1]
 
 
-@kernel
+@subkernel
 def _neighbours(bus, number, n, n_line):  # pragma: no cover
     """The graph of n + 1 buses as lists in a pool: where each begins, its length; no neighbour twice."""
     begin, length = np.zeros(n + 2, np.int32), np.zeros(n + 1, np.int32)
@@ -229,7 +229,7 @@ def _neighbours(bus, number, n, n_line):  # pragma: no cover
     return begin, length, pool
 
 
-@kernel
+@subkernel
 def _all_connected(begin, length, pool, n):  # pragma: no cover
     """Whether every bus in use is reached from the slack's, number n."""
     reached, queue = np.zeros(n + 1, np.bool_), np.empty(n + 1, np.int32)
@@ -246,7 +246,7 @@ def _all_connected(begin, length, pool, n):  # pragma: no cover
     return count == n + 1
 
 
-@kernel
+@subkernel
 def _eliminate(begin, length, pool, n):  # pragma: no cover
     """Order of least degree (the slack, number n, comes last and has no part in it), and the pattern with fill-in.
 
@@ -313,7 +313,7 @@ def _eliminate(begin, length, pool, n):  # pragma: no cover
     return order, first, column, update
 
 
-@kernel
+@subkernel
 def _pattern(rank, first, column, pairs, n):  # pragma: no cover
     """Columns as positions in rising order, and the block of every update."""
     column = column[: first[n]].copy()
@@ -354,14 +354,14 @@ def _remove(head, after, before, i, degree):  # pragma: no cover
         before[after[i]] = before[i]
 
 
-@kernel
+@subkernel
 def _longer(array, needed):  # pragma: no cover
     longer = np.empty(2 * needed, array.dtype)
     longer[: len(array)] = array
     return longer
 
 
-@kernel
+@subkernel
 def _admittances(bus, n_line, first_shunt, place, first, column, branch_y, shunt_y, out):  # pragma: no cover
     """The admittance matrix on the pattern, without the slack."""
     n, n_block = len(first) - 1, len(column)

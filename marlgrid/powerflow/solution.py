@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from marlgrid.compiled import arithmetic, kernel
+from marlgrid.compiled import arithmetic, kernel, subkernel
 from marlgrid.powerflow.lanes import WIDTH, eight, farther, get, like, put, width
 
 TOLERANCE = 1e-10
@@ -154,7 +154,7 @@ def _n_column(sizes):  # pragma: no cover
     return 2 * sizes[0] + sizes[1] + sizes[2] + sizes[3] + sizes[4]
 
 
-@kernel
+@subkernel
 def _network(slot, skipped, header, ints, admittances):  # pragma: no cover
     """Views of one network's parts: see ``network.Networks``."""
     n, n_block, n_update, n_link = header[slot, 1], header[slot, 2], header[slot, 3], header[slot, 4]
@@ -483,7 +483,7 @@ def _subtract(one, i, a, j, b, o, out):  # pragma: no cover
     put(one, out, o + 3 * lanes, get(one, out, o + 3 * lanes) - (r * u + s * w))
 
 
-@kernel
+@subkernel
 def _linear_guess(one, network, wanted, state, pivot, above, below, x, v):  # pragma: no cover
     """Angles of the linear (DC) power flow, magnitudes 1, for the active lanes: where a cold start begins."""
     first, column, update, links, upper, link_y = network[2], network[3], network[4], network[5], network[7], network[9]

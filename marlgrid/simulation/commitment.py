@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import kernel
+from marlgrid.compiled import subkernel
 from marlgrid.model.system import System
 from marlgrid.simulation import rules
 from marlgrid.simulation.action import Action, no_attack
@@ -44,7 +44,7 @@ def blame(system: System, before: State, memory: Memory, action: Action) -> None
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
+@subkernel
 def start_and_stop(tables, frame) -> bool:  # pragma: no cover
     """Counts up and down times after the dispatch; true if a generator starts or stops too soon.
 

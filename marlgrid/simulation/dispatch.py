@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import rule, subkernel
 from marlgrid.simulation.action import Kind
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.state import Outcome
@@ -20,7 +20,7 @@ BOUND_SLACK_MW = 5e-5
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
+@subkernel
 def schedule(tables, frame, commands, first, last) -> None:  # pragma: no cover
     """Sets storages and curtailment, and redispatches generators so that they balance both.
 
@@ -55,7 +55,7 @@ def schedule(tables, frame, commands, first, last) -> None:  # pragma: no cover
                 state.outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
 
 
-@kernel
+@subkernel
 def charge(frame, kind, first, last) -> None:  # pragma: no cover
     """Blames an infeasible dispatch on the zones that asked for dispatch in this step. Writes: ruling.reason."""
     for e in range(len(frame.ran)):
@@ -220,7 +220,7 @@ def _reduce_storage(tables, e, amount, dispatch):  # pragma: no cover
         dispatch.storage_charge[e, s] -= taken * hours * (unit.charging if power > 0 else 1 / unit.discharging)
 
 
-@kernel
+@subkernel
 def _redispatch(tables, e, rise, setpoint, needed, dispatch):  # pragma: no cover
     """Moves ``dispatch.actual`` towards its target while the generators give ``needed`` MW more than before."""
     actual, target = dispatch.actual[e], dispatch.target[e]
@@ -260,7 +260,7 @@ def _can_follow(tables, rise, setpoint, needed, taking_part):  # pragma: no cove
     return down <= moved <= up
 
 
-@kernel
+@subkernel
 def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cover
     """Solves the redispatch exactly; x is the change of the actual dispatch.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import kernel, rule, subkernel
 from marlgrid.simulation.action import Commands, Kind, concatenate
 
 
@@ -116,7 +116,7 @@ def footprints(actions: list[Commands], zone: np.ndarray) -> Footprints:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
+@subkernel
 def judge_zones(tables, commands, first, last, seen, reason, line_impacted, sub_impacted) -> None:  # pragma: no cover
     """Writes the verdict on each zone's commands, and what the accepted ones impact."""
     pads = _blank_pads(tables, sub_impacted.shape[1])
@@ -125,7 +125,7 @@ def judge_zones(tables, commands, first, last, seen, reason, line_impacted, sub_
         _zones_of_row(tables, commands, first[e], last[e], row, pads, reason[e], line_impacted[e], sub_impacted[e])
 
 
-@kernel
+@subkernel
 def judge_actions(tables, commands, start, zone, seen, allowed) -> None:  # pragma: no cover
     """Writes which actions of a table would be accepted."""
     pads = _blank_pads(tables, seen.cooldown_sub.shape[1])
@@ -146,7 +146,7 @@ def note_impact(tables, commands, topo_vect, line_impacted, sub_impacted) -> Non
     _keep_impact(tables, commands, 0, end, pads, line_impacted, sub_impacted)
 
 
-@kernel
+@subkernel
 def _blank_pads(tables, n_sub):  # pragma: no cover
     return (
         np.zeros(len(tables.line), LINE_PAD),
@@ -156,7 +156,7 @@ def _blank_pads(tables, n_sub):  # pragma: no cover
     )
 
 
-@kernel
+@subkernel
 def _row(seen, e):  # pragma: no cover
     """What the judge reads of one environment."""
     return (

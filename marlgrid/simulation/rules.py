@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import kernel
+from marlgrid.compiled import kernel, subkernel
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
 from marlgrid.simulation.action import Action, Attack, Commands, do_nothing
@@ -103,7 +103,7 @@ def attack_allowed(system: System, state: State, duration: np.ndarray | None = N
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
+@subkernel
 def judge(tables, frame, commands, first, last, duration, sub_price) -> None:  # pragma: no cover
     """Writes the ruling."""
     state, ruling = frame.state, frame.ruling
@@ -165,7 +165,7 @@ def _attack_allowed(system, block, duration, allowed):  # pragma: no cover
         _free(tables, state, e, duration[e], allowed[e])
 
 
-@kernel
+@subkernel
 def _free(tables, state, e, duration, allowed):  # pragma: no cover
     """Which lines of one environment may be attacked for so long."""
     attack, topo_vect, line = state.attack, state.topology.topo_vect, tables.line
@@ -176,7 +176,7 @@ def _free(tables, state, e, duration, allowed):  # pragma: no cover
         allowed[l] = ready and line[l].attackable and connected and attack.remaining[e, l] == 0
 
 
-@kernel
+@subkernel
 def _judge_attack(tables, duration, sub_price, state, attacked, refused):  # pragma: no cover
     """Attacks in force (remaining steps, this one included), and whether a new one was refused."""
     rules, remaining = tables.rules[0], state.attack.remaining
@@ -205,7 +205,7 @@ def _judge_attack(tables, duration, sub_price, state, attacked, refused):  # pra
             refused[e] = True
 
 
-@kernel
+@subkernel
 def tick(tables, frame) -> None:  # pragma: no cover
     """Advances cooldowns, overflow counters and the opponent's account by one step.
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import kernel, rule, subkernel
 from marlgrid.model.rule_set import RuleSet
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
@@ -242,7 +242,7 @@ def _switch_alone(system, block, kind, index, value, first, last):  # pragma: no
     settle(frame)
 
 
-@kernel
+@subkernel
 def _send(tables, frame, commands, first, last):  # pragma: no cover
     """What goes to the grid: busbars, set points. True if a generator starts or stops too soon."""
     state = frame.state

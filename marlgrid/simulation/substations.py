@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import kernel
+from marlgrid.compiled import kernel, subkernel
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Attack
 from marlgrid.simulation.state import State
@@ -73,7 +73,7 @@ def _price(sub_start, attackable, limits, duration, bus, in_force):  # pragma: n
     return total
 
 
-@kernel
+@subkernel
 def hold(tables, frame, duration, busbars) -> None:  # pragma: no cover
     """What is under attack in the step that begins: lines as ruled, and substations. Writes: attacked."""
     attacked, ruling = frame.state.attacked, frame.ruling

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import rule, subkernel
 from marlgrid.model.system import System
 from marlgrid.powerflow.buses import BusLayout
 from marlgrid.simulation.action import Kind
@@ -22,7 +22,7 @@ def islanded(system: System, topology: Topology) -> np.ndarray:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
+@subkernel
 def switch(tables, frame, commands, first, last) -> None:  # pragma: no cover
     """Applies the accepted actions, then attacks, maintenance and hazards, which win over them.
 
@@ -140,7 +140,7 @@ def _is_storage(tables, place):  # pragma: no cover
     return found
 
 
-@kernel
+@subkernel
 def settle(frame) -> None:  # pragma: no cover
     """Remembers the busbars in use after the power flow and its trips. Writes: topology.last_bus."""
     topo_vect, last_bus = frame.state.topology.topo_vect, frame.state.topology.last_bus
