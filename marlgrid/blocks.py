@@ -47,6 +47,8 @@ class Layout(Generic[Record]):
         self.sizes = tuple(dict.fromkeys([ENV, *(size for field in self.fields for size in field.sizes)]))
         # the widest numbers first keeps every array aligned; sorting is stable, so neighbours stay neighbours
         self._order = sorted(range(len(self.fields)), key=lambda i: -_width(self.fields[i].dtype))
+        self.head = 8 * len(self.sizes)
+        """Bytes in which a block keeps its sizes."""
         self._tree = _Tree.of(record, count())
         self._plans: dict[tuple[int, ...], Any] = {}
         self.view = self._compiled_view()
@@ -69,7 +71,7 @@ class Layout(Generic[Record]):
         if length not in self._plans:
             known = dict(zip(self.sizes, length, strict=True))
             places: dict[int, tuple[int, tuple[int, ...], np.dtype]] = {}
-            at = 8 * len(self.sizes)
+            at = self.head
             for i in self._order:
                 shape, dtype = self._shape(self.fields[i], known), self.fields[i].dtype
                 places[i] = at, shape, dtype

@@ -107,7 +107,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         """
         if seed is not None:
             self._rng = np.random.default_rng(int(seed))
-        episode, outputs = begin(self.task, [self.starts.draw(self._rng, options)])
+        episode, outputs = begin(self.task, [self.starts.draw(self._rng, options)], self._spare.memory)
         self._continue_with(episode)
         self._allowance = Allowance(self.task.system.parameters)
         self.agents = self.possible_agents[:]

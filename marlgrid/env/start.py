@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from marlgrid.model.time_series import TimeSeries
+from marlgrid.simulation.frame import Memory
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.task import Episode, Outputs, Task
 
@@ -85,11 +86,11 @@ class Starts:
         return Start(seed, int(scenario), int(start), n_step, options.get("init_state"), options.get("thermal_limit"))
 
 
-def begin(task: Task, starts: Sequence[Start]) -> tuple[Episode, Outputs]:
+def begin(task: Task, starts: Sequence[Start], memory: Memory | None = None) -> tuple[Episode, Outputs]:
     """The episodes that begin so. Raises ValueError where the grid cannot be run from the start on."""
     seed, scenario, t_start, max_steps, init_state, thermal_limit = zip(*starts, strict=True)
     episode, outputs = task.reset(
-        np.array(seed), np.array(scenario), np.array(t_start), np.array(max_steps), init_state, thermal_limit
+        np.array(seed), np.array(scenario), np.array(t_start), np.array(max_steps), init_state, thermal_limit, memory
     )
     lost = np.flatnonzero(~episode.state.running)
     if len(lost):

@@ -12,7 +12,7 @@ import numpy as np
 
 from marlgrid.blocks import Layout
 from marlgrid.model.system import System
-from marlgrid.powerflow.base import Flow, PowerFlowInput
+from marlgrid.powerflow.base import PowerFlowInput
 from marlgrid.simulation.state import State
 
 
@@ -63,6 +63,10 @@ class FramedState(State):
         return State._make, (tuple(self),)
 
 
+_FLOW_PLACES: dict[tuple[int, ...], np.ndarray] = {}
+"""``Memory.flow_places`` by sizes."""
+
+
 class Memory:
     """A frame for ``n_env`` environments, to be written again and again."""
 
@@ -76,8 +80,23 @@ class Memory:
         self.inputs = power_flow_input(self.state, self.state.topology.topo_vect)
         self.numbers = self.block.view(np.float64)
         """The block as one array of numbers."""
-        self.flow_places = self._places(self.state.flow)
+        self.flow_places = self._places()
         """(25, 2) int64: where each field of the flow but ``converged`` and ``voltage`` begins, and its width."""
+
+    def __reduce__(self) -> Any:
+        raise TypeError("the arrays of a frame are views of its block: copy the state, not its memory")
+
+    def clear(self) -> None:
+        """Zeros everywhere."""
+        self.block[LAYOUT.head :] = 0
+
+    def load(self, state: State) -> None:
+        """Takes over the values of a state."""
+        other = getattr(state, "memory", None)
+        if other is not None and other.sizes == self.sizes:
+            self.block[:] = other.block
+        else:
+            _copy(state, self.state)
 
     def put(self, rows: np.ndarray, state: State) -> None:
         """Replaces some rows by those of another batch."""
@@ -89,21 +108,13 @@ class Memory:
         state.memory = self
         return state
 
-    def _places(self, flow: Flow) -> np.ndarray:
-        base = self.block.ctypes.data
-        arrays = [array for name, array in flow._asdict().items() if name not in ("converged", "voltage")]
-        return np.array([((array.ctypes.data - base) // 8, array.shape[1]) for array in arrays], dtype=np.int64)
-
-    def __reduce__(self) -> Any:
-        raise TypeError("the arrays of a frame are views of its block: copy the state, not its memory")
-
-    def load(self, state: State) -> None:
-        """Takes over the values of a state."""
-        other = getattr(state, "memory", None)
-        if other is not None and other.sizes == self.sizes:
-            self.block[:] = other.block
-        else:
-            _copy(state, self.state)
+    def _places(self) -> np.ndarray:
+        if self.sizes not in _FLOW_PLACES:
+            base, flow = self.block.ctypes.data, self.state.flow._asdict()
+            arrays = [array for name, array in flow.items() if name not in ("converged", "voltage")]
+            places = [((array.ctypes.data - base) // 8, array.shape[1]) for array in arrays]
+            _FLOW_PLACES[self.sizes] = np.array(places, dtype=np.int64)
+        return _FLOW_PLACES[self.sizes]
 
 
 def power_flow_input(state: State, topo_vect: np.ndarray) -> PowerFlowInput:

@@ -72,9 +72,9 @@ def legal(system: System, state: State, commands: Commands, start: np.ndarray, z
 
 def action_mask(system: System, state: State, judged: Footprints) -> np.ndarray:
     """(n_env, n_action) int8: what the built-in rules would accept of the zone whose action it is."""
-    mask: np.ndarray = _mask(
-        system.block, framed(system, state).memory.block, *judged.commands, judged.start, judged.zone, judged.group
-    )
+    memory = framed(system, state).memory
+    mask = np.empty((memory.n_env, len(judged.group)), dtype=np.int8)
+    _mask(system.block, memory.block, *judged.commands, judged.start, judged.zone, judged.group, mask)
     return mask
 
 
@@ -84,7 +84,9 @@ def attack_mask(system: System, state: State, lines: np.ndarray, duration: np.nd
     given = NO_DURATION if duration is None else duration
     if system.attack.subs:
         given = (needed + given + committed(system, state)).astype(np.int32)
-    mask: np.ndarray = _attack_mask(system.block, framed(system, state).memory.block, lines, given, needed)
+    memory = framed(system, state).memory
+    mask = np.empty((memory.n_env, 1 + len(lines)), dtype=np.int8)
+    _attack_mask(system.block, memory.block, lines, given, needed, mask)
     return mask
 
 
@@ -134,28 +136,25 @@ def _legal(system, block, kind, index, value, start, zone, allowed):  # pragma: 
 
 
 @kernel
-def _mask(system, block, kind, index, value, start, zone, group):  # pragma: no cover
+def _mask(system, block, kind, index, value, start, zone, group, mask):  # pragma: no cover
     state = view_frame(block).state
     n_env = len(state.t)
     allowed = np.empty((n_env, len(zone)), np.bool_)
     judge_actions(view_tables(system), Commands(kind, index, value), start, zone, seen_by_judge(state), allowed)
-    mask = np.empty((n_env, len(group)), np.int8)
     for e in range(n_env):
         for a in range(len(group)):
             mask[e, a] = allowed[e, group[a]]
-    return mask
 
 
 @kernel
-def _attack_mask(system, block, lines, duration, needed):  # pragma: no cover
+def _attack_mask(system, block, lines, duration, needed, mask):  # pragma: no cover
     tables, state = view_tables(system), view_frame(block).state
-    mask = np.ones((len(state.t), 1 + len(lines)), np.int8)
     allowed = np.empty(len(tables.line), np.bool_)
     for e in range(len(state.t)):
         _free(tables, state, e, duration[e] if len(duration) else needed, allowed)
+        mask[e, 0] = 1
         for k in range(len(lines)):
             mask[e, 1 + k] = allowed[lines[k]]
-    return mask
 
 
 @kernel

@@ -114,15 +114,19 @@ def initial(
     t_end: np.ndarray,
     opening: Action | None = None,
     thermal_limit: np.ndarray | None = None,
+    memory: Memory | None = None,
 ) -> FramedState:
     """The first states: row ``t_start`` of each scenario on the grid's start topology, all counters zero.
 
     Lines in maintenance are out; only the hard threshold trips lines, and what tripped may be reconnected at once.
     ``opening`` is an action that is played as part of the start, exempt from the rules; ``thermal_limit`` (n_env,
     n_line) in A are the limits of the episodes, by default the grid's. Raises ValueError for an opening that
-    contradicts itself or is out of range.
+    contradicts itself or is out of range. The states are written into ``memory`` if some is given.
     """
-    memory = Memory(system, len(seed))
+    if memory is None or memory.n_env != len(seed):
+        memory = Memory(system, len(seed))
+    else:
+        memory.clear()
     state = memory.state
     state.seed[:], state.scenario[:] = seed, scenario
     state.t[:] = state.t_start[:] = t_start

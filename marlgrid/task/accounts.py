@@ -36,17 +36,9 @@ OPPONENT_KEYS = ("illegal", "budget", "survived_steps", "survival", "outcome", "
 """Infos of the opponent: whether its attack was refused, its budget in line-steps, and the episode's figures."""
 
 
-class Totals(NamedTuple):
-    """Sums over an episode, (n_env, n_zone) float64."""
-
-    illegal: np.ndarray
-    overload: np.ndarray
-    unserved_mwh: np.ndarray
-
-
-def zero_totals(n_env: int, n_zone: int) -> Totals:
-    """Totals at the start."""
-    return Totals(*(np.zeros((n_env, n_zone)) for _ in Totals._fields))
+def zero_totals(n_env: int, n_zone: int) -> np.ndarray:
+    """(n_env, 3, n_zone) sums over an episode at its start: refused actions, overload, unserved MWh."""
+    return np.zeros((n_env, 3, n_zone))
 
 
 class Figures(NamedTuple):
@@ -78,24 +70,31 @@ class Figures(NamedTuple):
 
 
 def account(
-    system: System, series: TimeSeries, after: FramedState, totals: Totals, opponent: str | None
-) -> tuple[Figures, Totals]:
+    system: System, series: TimeSeries, after: FramedState, totals: np.ndarray, opponent: str | None
+) -> tuple[Figures, np.ndarray]:
     """The figures of the step that led to ``after``, and the totals with it. Ended rows cost nothing."""
     memory = after.memory
     unserved = np.zeros((memory.n_env, system.n_zone))
     if _any_newly_lost(memory.frame.ran, after.outcome):
         for env in np.flatnonzero(memory.frame.ran & after.lost):
             unserved[env] = unserved_mwh(system, series, after.scenario[env], after.t[env], after.t_end[env])
-    of_zones, of_opponent, *sums = _account(system.block, memory.block, unserved, True, *totals)
-    return Figures(system.zones.agents, of_zones, of_opponent, opponent), Totals(*sums)
+    return _figures(system, after, unserved, True, totals, opponent)
 
 
-def glance(system: System, state: State, totals: Totals, opponent: str | None) -> Figures:
+def glance(system: System, state: State, totals: np.ndarray, opponent: str | None) -> Figures:
     """The figures of ``account`` for a state that no step led to: nothing is added to the totals."""
-    block = framed(system, state).memory.block
     nothing = np.zeros((state.n_env, system.n_zone))
-    of_zones, of_opponent, *_ = _account(system.block, block, nothing, False, *totals)
-    return Figures(system.zones.agents, of_zones, of_opponent, opponent)
+    return _figures(system, framed(system, state), nothing, False, totals, opponent)[0]
+
+
+def _figures(
+    system: System, state: FramedState, unserved: np.ndarray, counted: bool, totals: np.ndarray, opponent: str | None
+) -> tuple[Figures, np.ndarray]:
+    n_env, n_zone = unserved.shape
+    of_zones, of_opponent = np.zeros((n_zone, len(ZONE_KEYS), n_env)), np.zeros((len(OPPONENT_KEYS), n_env))
+    totals = totals.copy()
+    _account(system.block, state.memory.block, unserved, counted, totals, of_zones, of_opponent)
+    return Figures(system.zones.agents, of_zones, of_opponent, opponent), totals
 
 
 def unserved_mwh(system: System, series: TimeSeries, scenario: int, t: int, t_end: int) -> np.ndarray:
@@ -129,12 +128,10 @@ def _lines(e, rho, topo_vect, lines, figures):  # pragma: no cover
 
 
 @kernel
-def _account(system, block, unserved, counted, *totals):  # pragma: no cover
+def _account(system, block, unserved, counted, totals, figures, of_opponent):  # pragma: no cover
     frame, lines = view_frame(block), view_tables(system).line
     state, reason = frame.state, frame.ruling.reason
     n_env, n_zone = unserved.shape
-    figures, of_opponent = np.zeros((n_zone, 13, n_env)), np.zeros((6, n_env))
-    illegal, overload, lost_mwh = totals[0].copy(), totals[1].copy(), totals[2].copy()
     for e in range(n_env):
         outcome, span = state.outcome[e], state.t_end[e] - state.t_start[e]
         survived = state.t[e] - state.t_start[e] - (outcome > Outcome.TIME_LIMIT)
@@ -152,14 +149,13 @@ def _account(system, block, unserved, counted, *totals):  # pragma: no cover
                 figures[z, 0, e] = reason[e, z] != 0
                 figures[z, 1, e] = reason[e, z]
                 figures[z, 4, e] = unserved[e, z]
-            illegal[e, z] += figures[z, 0, e]
-            overload[e, z] += figures[z, 2, e] if counted else 0.0
-            lost_mwh[e, z] += figures[z, 4, e]
+            if counted:
+                totals[e, 0, z] += figures[z, 0, e]
+                totals[e, 1, z] += figures[z, 2, e]
+                totals[e, 2, z] += figures[z, 4, e]
             figures[z, 6, e] = survived
             figures[z, 7, e] = survived / max(span, 1)
             figures[z, 8, e] = outcome
             figures[z, 9, e] = state.attack.starts[e]
-            figures[z, 10, e] = illegal[e, z]
-            figures[z, 11, e] = overload[e, z]
-            figures[z, 12, e] = lost_mwh[e, z]
-    return figures, of_opponent, illegal, overload, lost_mwh
+            for k in range(3):
+                figures[z, 10 + k, e] = totals[e, k, z]

@@ -128,7 +128,7 @@ class VectorObservation:
         if self.noise is None:
             flat = self._bank.run(self.system, state, self._start_minutes(state), self._all)
         else:
-            flat = _select(self._features(state), self._all)
+            flat = self._features(state)[:, self._all]
         return {agent: flat[:, part] for agent, part in self._slices.items()}
 
     def central_state(self, state: State) -> np.ndarray:
@@ -195,7 +195,11 @@ class _Program:
         if places is None:
             places = self._places[memory.n_env] = self._located(memory)
         given = memory.block, places, self.linear, self.proximity, start_minute, system.delta_time, self.limit
-        return _features(*given) if select is None else _selected(*given, select)
+        if select is None:
+            return np.asarray(_features(*given))
+        flat = np.empty((memory.n_env, len(select)), dtype=np.float32)
+        _selected(*given, select, flat)
+        return flat
 
     def _located(self, memory: Memory) -> np.ndarray:
         """(3, n_feature) int64: where a feature of the first environment is read in the block, in units of its type;
@@ -316,14 +320,8 @@ def _tell(clock, minute, left):  # pragma: no cover
 
 
 @kernel
-def _select(features, index):  # pragma: no cover
-    flat = np.empty((features.shape[0], len(index)), np.float32)
+def _selected(block, places, linear, proximity, start_minute, delta_time, limit, index, flat):  # pragma: no cover
+    features = _features(block, places, linear, proximity, start_minute, delta_time, limit)
     for e in range(features.shape[0]):
         for k in range(len(index)):
             flat[e, k] = features[e, index[k]]
-    return flat
-
-
-@kernel
-def _selected(block, places, linear, proximity, start_minute, delta_time, limit, index):  # pragma: no cover
-    return _select(_features(block, places, linear, proximity, start_minute, delta_time, limit), index)

@@ -180,6 +180,13 @@ def values_of(
     )
 
 
+def of_running(values: np.ndarray, outcome_before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values (n_env, n_zone) of episodes that were running, 0 of others; and minus their mean (n_env,)."""
+    counted, negative = np.zeros(values.shape), np.zeros(len(values))
+    _of_running(values, outcome_before, counted, negative)
+    return counted, negative
+
+
 def range_of(reward: RewardFn, system: System, n_step: Bound = math.inf) -> Range:
     """Lowest and highest value of a step in an episode of ``n_step`` steps; ValueError for a function without range."""
     told = getattr(reward, "range", None)
@@ -202,13 +209,10 @@ def _add(total, weight, values):  # pragma: no cover
 
 
 @kernel
-def of_running(values, outcome_before) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover
-    """The values (n_env, n_zone) of episodes that were running, 0 of others; and minus their mean (n_env,)."""
+def _of_running(values, outcome_before, counted, negative):  # pragma: no cover
     n_env, n_zone = values.shape
-    counted, negative = np.zeros((n_env, n_zone)), np.zeros(n_env)
     for e in range(n_env):
         if outcome_before[e] == Outcome.RUNNING:
             for z in range(n_zone):
                 counted[e, z] = values[e, z]
                 negative[e] += values[e, z] * (-1.0 / n_zone)
-    return counted, negative

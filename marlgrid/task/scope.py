@@ -85,33 +85,33 @@ def spread(values: np.ndarray, system: System) -> np.ndarray:
 
 def zero_if_failed(values: np.ndarray, ruling: Ruling, after: State) -> np.ndarray:
     """(n_env, n_zone) values, but 0 for all at a blackout and for a zone whose action was refused."""
-    return np.asarray(_zero_if_failed(values, after.outcome, ruling.accepted))
+    out = np.zeros(ruling.accepted.shape)
+    _zero_if_failed(values, after.outcome, ruling.accepted, out)
+    return out
 
 
 def unless_lost(values: np.ndarray, at_blackout: float, system: System, after: State) -> np.ndarray:
     """(n_env, n_zone) out of one value for all (n_env,), but ``at_blackout`` where the grid is lost."""
-    return np.asarray(_unless_lost(values, float(at_blackout), system.n_zone, after.outcome))
+    out = np.empty((len(values), system.n_zone))
+    _unless_lost(values, float(at_blackout), after.outcome, out)
+    return out
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
 # Plain loops add up each row in the same order whatever the batch; a matrix product does not.
 @kernel
-def _zero_if_failed(values, outcome, accepted):  # pragma: no cover
+def _zero_if_failed(values, outcome, accepted, out):  # pragma: no cover
     n_env, n_zone = accepted.shape
-    out = np.zeros((n_env, n_zone))
     for e in range(n_env):
         for z in range(n_zone):
             if outcome[e] <= Outcome.TIME_LIMIT and accepted[e, z]:
                 out[e, z] = values[e, z] if values.shape[1] == n_zone else values[e, 0]
-    return out
 
 
 @kernel
-def _unless_lost(values, at_blackout, n_zone, outcome):  # pragma: no cover
-    out = np.empty((len(values), n_zone))
+def _unless_lost(values, at_blackout, outcome, out):  # pragma: no cover
     for e in range(len(values)):
         out[e] = values[e] if outcome[e] <= Outcome.TIME_LIMIT else at_blackout
-    return out
 
 
 @kernel

@@ -23,7 +23,7 @@ from marlgrid.simulation.action import Action, Attack, Commands, no_attack
 from marlgrid.simulation.frame import Memory
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
-from marlgrid.task.accounts import Figures, Totals, account, glance, zero_totals
+from marlgrid.task.accounts import Figures, account, glance, zero_totals
 from marlgrid.task.action_view import ActionView
 from marlgrid.task.actions import Mask, ZoneActions
 from marlgrid.task.attack_actions import AttackActions, attack_actions
@@ -42,7 +42,8 @@ class Episode(NamedTuple):
     state: State
     opponent: Any
     """Memory of the scripted opponent."""
-    totals: Totals
+    totals: np.ndarray
+    """Sums over the episode, see ``accounts``."""
 
 
 class Outputs(NamedTuple):
@@ -168,12 +169,14 @@ class Task:
         max_steps: int | np.ndarray | None = None,
         init_state: Sequence[Any] | None = None,
         thermal_limit: Sequence[Any] | None = None,
+        memory: Memory | None = None,
     ) -> tuple[Episode, Outputs]:
         """The start of one episode per seed (n_env,).
 
         ``scenario`` None draws from the split by the seed; ``t_start`` (default 0) is the first row of the series used;
         ``max_steps`` (default all) limits the length. ``init_state`` and ``thermal_limit`` have one entry per episode,
-        see ``opening``. Raises ValueError for what the series does not have, and for an opening that cannot be.
+        see ``opening``. The states are written into ``memory`` if some is given. Raises ValueError for what the series
+        does not have, and for an opening that cannot be.
         """
         seed = np.atleast_1d(np.asarray(seed, dtype=np.int64))
         chosen = self._scenarios(seed) if scenario is None else _per_env("scenario", scenario, len(seed))
@@ -188,9 +191,9 @@ class Task:
                 raise ValueError(f"max_steps is {limit.tolist()}, give at least 1")
             end = np.minimum(start + limit, last)
         asked, amps = opening(self.system, self.series, chosen, init_state), limits(self.system.grid, thermal_limit)
-        state = simulation.initial(self.system, self.solver, self.series, seed, chosen, start, end, asked, amps)
-        memory = () if self.opponent is None else self.opponent.reset(self.system, state)
-        episode = Episode(state, memory, zero_totals(len(seed), self.system.n_zone))
+        state = simulation.initial(self.system, self.solver, self.series, seed, chosen, start, end, asked, amps, memory)
+        planned = () if self.opponent is None else self.opponent.reset(self.system, state)
+        episode = Episode(state, planned, zero_totals(len(seed), self.system.n_zone))
         return episode, self.look(episode)
 
     def look(self, episode: Episode) -> Outputs:
