@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pandapower import pandapowerNet
 
 DIFFICULTIES = ("easy", "default", "hard")
+SIMBENCH = "simbench:"
 LIMIT_FACTOR = {"easy": 1.1, "default": 1.0, "hard": 0.95}
 """On the thermal limits of networks that have no calibrated ones."""
 
@@ -50,7 +51,8 @@ def load_case(
 
     Args:
         case: a built-in name (``"case5"``, ``"case14"``, ``"case118"``), a Grid2Op environment folder or the name of
-            one that grid2op ships, a pandapower network, or a pair (System, TimeSeries) of your own.
+            one that grid2op ships, a SimBench code (``"simbench:1-HV-mixed--0-no_sw"``), a pandapower network, or a
+            pair (System, TimeSeries) of your own.
         zones: see ``make_zones``; ``None`` takes the zones of the case (a network that has none: 2, 3 or 8 by size).
         tie_lines: who may switch a line between two zones: ``"both"`` of them, the ``"origin"`` zone, or ``"none"``.
         parameters: other parameters than the case's, or changes to them.
@@ -79,13 +81,15 @@ def load_case(
     }
     if isinstance(case, str) and case in BUILTIN_CASES:
         return _builtin(case, **options)
+    if isinstance(case, str) and case.startswith(SIMBENCH):
+        return _simbench(case.removeprefix(SIMBENCH), **options)
     if isinstance(case, str | Path):
         return _folder(case, options)
     if type(case).__name__ == "pandapowerNet":
         return _network(case, **options)
     raise TypeError(
-        f"a case is a {type(case).__name__}; give a built-in name {list(BUILTIN_CASES)}, a Grid2Op folder or name, a "
-        "pandapower network, or (System, TimeSeries)"
+        f"a case is a {type(case).__name__}; give a built-in name {list(BUILTIN_CASES)}, a Grid2Op folder or name, "
+        f"'{SIMBENCH}<code>', a pandapower network, or (System, TimeSeries)"
     )
 
 
@@ -144,16 +148,28 @@ def _network(
     from marlgrid.model.datasets.pandapower_net import grid_from_pandapower
 
     grid = grid_from_pandapower(net, name=str(net.name or "network"), n_busbar=n_busbar)
-    grid = replace(grid, thermal_limit=grid.thermal_limit * _limit_factor(LIMIT_FACTOR, difficulty))
-    system = System(
-        grid=grid,
-        zones=make_zones(grid, zone_number(grid) if zones is None else zones, tie_lines),
-        parameters=changed_parameters(Parameters(), parameters),
-        attack=changed_attack(AttackRules(), attack, grid),
-        rules=rule_set(grid, rules, RuleSet()),
-        attention=changed_attention(AttentionRules(), attention, grid),
-    )
-    return Case(system, GeneratedSeries(grid))
+    zoned = make_zones(grid, zone_number(grid) if zones is None else zones, tie_lines)
+    pair = System(grid, zoned, Parameters()), GeneratedSeries(grid)
+    return _own(pair, None, tie_lines, parameters, difficulty, attack, rules, attention)
+
+
+def _simbench(
+    code: str,
+    zones: ZoneSpec | None,
+    tie_lines: str,
+    parameters: Parameters | Mapping[str, Any] | None,
+    difficulty: str,
+    n_busbar: int,
+    attack: AttackRules | Mapping[str, Any] | None,
+    rules: RuleSpec | None,
+    attention: AttentionRules | Mapping[str, Any] | None,
+) -> Case:
+    from marlgrid.model.datasets.simbench_case import attack_rules, feeding_areas, simbench_case
+
+    grid, series = simbench_case(code, n_busbar)
+    zoned = make_zones(grid, feeding_areas(grid) if zones is None else zones, tie_lines)
+    system = System(grid, zoned, Parameters(), attack_rules(grid), delta_time=series.delta_time)
+    return _own((system, series), None, tie_lines, parameters, difficulty, attack, rules, attention)
 
 
 def _folder(path_or_name: str | Path, options: dict[str, Any]) -> Case:
@@ -166,7 +182,8 @@ def _folder(path_or_name: str | Path, options: dict[str, Any]) -> Case:
             raise
         raise ValueError(
             f"unknown case {str(path_or_name)!r}; choose from the built-in {list(BUILTIN_CASES)}, from grid2op's "
-            f"{folder_names()}, or give the path of a Grid2Op environment folder that exists"
+            f"{folder_names()}, from SimBench's ('{SIMBENCH}1-HV-mixed--0-no_sw'), or give the path of a Grid2Op "
+            "environment folder that exists"
         ) from None
     return load_folder(folder, **options)
 

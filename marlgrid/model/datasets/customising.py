@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
 from marlgrid.model.attention import AttentionRules
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
@@ -70,3 +74,18 @@ def changed_parameters(rules: Parameters, changes: Parameters | Mapping[str, Any
 def zone_number(grid: Grid) -> int:
     """How many zones suit the size of a grid that names none."""
     return min(grid.n_sub, 2 if grid.n_sub < 10 else 3 if grid.n_sub < 60 else 8)
+
+
+def safe_powerlines(grid: Grid) -> tuple[str, ...]:
+    """Names of the powerlines that are no bridge: without one of them all substations still hang together."""
+    return tuple(
+        name
+        for line, name in enumerate(grid.name_line)
+        if not grid.line_is_trafo[line] and _connected_without(grid, line)
+    )
+
+
+def _connected_without(grid: Grid, line: int) -> bool:
+    ends = np.delete(np.stack([grid.line_or_to_subid, grid.line_ex_to_subid]), line, axis=1)
+    graph = coo_array((np.ones(ends.shape[1]), tuple(ends)), shape=(grid.n_sub, grid.n_sub))
+    return connected_components(graph, directed=False)[0] == 1

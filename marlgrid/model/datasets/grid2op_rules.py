@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from marlgrid.model.attacker import NOBODY, Attacker
+from marlgrid.model.datasets.customising import safe_powerlines
 from marlgrid.model.datasets.grid2op_chronics import read_json
 from marlgrid.model.datasets.grid2op_config import Config, Construct
 from marlgrid.model.grid import Grid
@@ -93,7 +94,7 @@ def read_attack_rules(path: Path, config: Config, grid: Grid) -> AttackRules:
     attacked, under the default terms.
     """
     if config.name_of("opponent_class") in (None, "BaseOpponent") or not config.values.get("kwargs_opponent"):
-        return AttackRules(lines=_safe_powerlines(grid))
+        return AttackRules(lines=safe_powerlines(grid))
     values = {key: value for key, value in config.values.items() if value is not None}
     lines = flat(config.values["kwargs_opponent"].get("lines_attacked", ()))
     unknown = [line for line in lines if line not in grid.name_line]
@@ -153,27 +154,3 @@ def read_attacker(path: Path, config: Config, grid: Grid) -> Attacker:
 def flat(lines: Any) -> list[str]:
     """Names out of a list, or a list of lists (one per area)."""
     return [name for item in lines for name in ([item] if isinstance(item, str) else flat(item))]
-
-
-def _safe_powerlines(grid: Grid) -> tuple[str, ...]:
-    """Names of the powerlines that are no bridge."""
-    return tuple(
-        name
-        for line, name in enumerate(grid.name_line)
-        if not grid.line_is_trafo[line] and _connected_without(grid, line)
-    )
-
-
-def _connected_without(grid: Grid, line: int) -> bool:
-    """Whether all substations hang together without a line."""
-    component = list(range(grid.n_sub))
-
-    def root(sub: int) -> int:
-        while component[sub] != sub:
-            sub = component[sub]
-        return sub
-
-    for other in range(grid.n_line):
-        if other != line:
-            component[root(int(grid.line_or_to_subid[other]))] = root(int(grid.line_ex_to_subid[other]))
-    return len({root(sub) for sub in range(grid.n_sub)}) == 1
