@@ -13,6 +13,7 @@ from typing import Any
 
 from numba import njit
 from numba.core.dispatcher import Dispatcher
+from numba.core.extending import _Intrinsic
 from numba.core.registry import CPUDispatcher
 
 
@@ -82,3 +83,5 @@ def _files(function: Any, seen: set[int] | None = None) -> Iterator[str]:
         called = function.__globals__.get(name)
         if isinstance(called, Dispatcher):
             yield from _files(called.py_func, seen)
+        elif isinstance(called, _Intrinsic):
+            yield called._defn.__code__.co_filename  # noqa: SLF001 (what it is made of)

@@ -15,7 +15,16 @@ from marlgrid.simulation import step
 
 def test_a_kernel_knows_all_its_files():
     names = {Path(file).name for file in _files(step._decide.py_func)}
-    assert {"step.py", "rules.py", "judge.py", "topology.py", "dispatch.py", "state.py", "tables.py"} <= names
+    assert {
+        "step.py",
+        "rules.py",
+        "judge.py",
+        "topology.py",
+        "dispatch.py",
+        "state.py",
+        "tables.py",
+        "blocks.py",
+    } <= names
 
 
 @rule

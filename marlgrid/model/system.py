@@ -34,7 +34,7 @@ class System:
     attacker: Attacker = NOBODY
     """The scripted attacker that the data set comes with."""
 
-    @property
+    @cached_property
     def n_zone(self) -> int:
         return self.zones.n_zone
 
