@@ -67,10 +67,9 @@ class Fuzz:
     def fire(self) -> None:
         """One hostile action of one zone."""
         agent, before = self.env.agents[int(self.rng.integers(len(self.env.agents)))], self.env.snapshot()
-        kept, what = _copy(before.state), None
+        kept, what = _copy(before.state), self.draw(agent)
         calm: dict[str, Any] = dict.fromkeys(self.env.agents, 0)
         try:
-            what = self.draw(agent)
             action = self.env.make_action(what) if isinstance(what, dict) else what
             _, _, _, _, infos = self.env.step(calm | {agent: action})
         except (ValueError, TypeError) as error:
@@ -147,7 +146,8 @@ class Fuzz:
         index = self.rng.integers(-1 if self.rng.random() < 0.2 else 0, far, n).astype(np.int32)
         value = self.rng.choice([-1.0, 0.0, 1.0, 2.0, 0.5, np.nan, np.inf, -1e300, 1e9, 300.0], n)
         if self.rng.random() < 0.2:
-            value = self.pick((value[:-1], value.astype(np.float32), value[:, None], value.tolist()))
+            with np.errstate(over="ignore"):  # huge in single precision is infinite
+                value = self.pick((value[:-1], value.astype(np.float32), value[:, None], value.tolist()))
         return Commands(kind, index, value)
 
     def element(self, agent: str) -> Any:

@@ -39,6 +39,15 @@ FLAGS = {
     "is_illegal_reco": "a start or stop too soon",
 }  # fmt: skip
 """How Grid2Op's info says that an action is refused."""
+INFEASIBLE = "infeasible redispatching state"
+ENDS = {
+    "is disconnected (check": (Outcome.LOAD_OR_GEN_DISCONNECTED,),
+    "slack bus is out of the grid": (Outcome.LOAD_OR_GEN_DISCONNECTED,),
+    "Divergence of DC powerflow": (Outcome.ISLANDED, Outcome.LOAD_OR_GEN_DISCONNECTED),
+    "Divergence of AC powerflow": (Outcome.DIVERGED,),
+    INFEASIBLE: (Outcome.DISPATCH_INFEASIBLE, Outcome.LOAD_OR_GEN_DISCONNECTED),
+}
+"""What Grid2Op's last exception says of a game over, and what that is here, where a disconnection is seen first."""
 
 
 class Attributes:
@@ -96,8 +105,8 @@ def verdicts(ours: Step, done: bool, info: dict) -> list[str]:
     tripped = ours.state.disc_lines[0]
     failed = done and bool(info["exception"])
     there = [name for flag, name in FLAGS.items() if info[flag]]
-    if failed:  # then Grid2Op calls the redispatch failed, whatever failed
-        there = [name for name in there if name != UNREACHABLE]
+    if failed and INFEASIBLE in str(info["exception"][-1]) and not _refused_besides(info):
+        there = [name for name in there if name != UNREACHABLE]  # it speaks of the joint dispatch
     too_soon = FLAGS["is_illegal_reco"]
     if len(there) > 1:  # here an action is refused for its first reason alone
         there = [name for name in there if name != too_soon]
@@ -110,6 +119,8 @@ def verdicts(ours: Step, done: bool, info: dict) -> list[str]:
         )
     if done != (outcome is not Outcome.RUNNING):
         problems.append(f"over there {done} ({_reasons(info)}), here {outcome.name} ({reason.name})")
+    elif done and outcome not in _ends(info):
+        problems.append(f"the end there is {_words(info)}, here {outcome.name}")
     if not failed and (info["disc_lines"] != tripped).any():
         problems.append(f"trips there {info['disc_lines']}, here {tripped}")
     return problems
@@ -124,6 +135,22 @@ def _kind_of(reason: Reason) -> list[str]:
     if reason is Reason.GEN_SWITCHED_TOO_SOON:
         return [FLAGS["is_illegal_reco"]]
     return [FLAGS["is_ambiguous" if reason in AMBIGUOUS else "is_illegal"]]
+
+
+def _refused_besides(info: dict) -> bool:
+    """Whether the redispatch was refused before the joint dispatch, which leaves two exceptions, had no solution."""
+    return len(info["exception"]) - info["is_illegal"] - info["is_ambiguous"] > 2
+
+
+def _ends(info: dict) -> tuple[Outcome, ...]:
+    """What an end of the episode there may be called here."""
+    if not info["exception"]:
+        return (Outcome.TIME_LIMIT,)
+    return next((ends for words, ends in ENDS.items() if words in _words(info)), ())
+
+
+def _words(info: dict) -> str:
+    return str(info["exception"][-1]) if info["exception"] else "the end of the data"
 
 
 def _reasons(info: dict) -> str:

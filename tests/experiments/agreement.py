@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import lru_cache
 
-from experiments.parity import LockStep
+from experiments.parity_lock_step import LockStep
 
 
 def quietly(call):

@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("grid2op")
 
-from experiments.parity import LockStep, main
+from experiments.parity import main
+from experiments.parity_lock_step import LockStep
 from experiments.parity_step import judge_dispatch
 from marlgrid.simulation import rules, step
 from marlgrid.simulation.action import Commands, Kind, joint, no_attack

@@ -14,7 +14,7 @@ pytest.importorskip("grid2op")
 
 import pandas as pd
 
-from experiments.parity import LockStep
+from experiments.parity_lock_step import LockStep
 from marlgrid.task.allowance import Allowance, SimulationLimitError
 
 SANDBOX, STORAGE = "l2rpn_case14_sandbox", "educ_case14_storage"

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("grid2op")
 
-from experiments.parity import LockStep
+from experiments.parity_lock_step import LockStep
 
 FIRST = {
     "set_line_status": {"1_3_3": -1},

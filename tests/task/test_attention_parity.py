@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("grid2op")
 
-from experiments import parity
+from experiments import parity_lock_step as parity
 from experiments.parity_actions import random_keys
 from experiments.parity_compare import ALERT
 from experiments.score_attention import PARTS

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("grid2op")
 
-from experiments.parity import LockStep, Tally
 from experiments.parity_actions import commands_of
+from experiments.parity_lock_step import LockStep, Tally
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.actions import DiscreteActions
 from marlgrid.task.attributes import ATTRIBUTES, VECTOR
