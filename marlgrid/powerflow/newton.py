@@ -14,7 +14,7 @@ from marlgrid.powerflow.base import Flow, PowerFlowInput, plain_input
 from marlgrid.powerflow.buses import BusLayout
 from marlgrid.powerflow.flows import FlowModel
 from marlgrid.powerflow.network import NetworkStore
-from marlgrid.powerflow.solution import solve_rows
+from marlgrid.powerflow.solution import FEWEST, solve_groups, solve_rows
 
 
 class NewtonPowerFlow:
@@ -63,7 +63,8 @@ class NewtonPowerFlow:
         """
         store, model = self._store, self._model
         store.reserve(len(rows))
-        while solve_rows(
+        attempt = solve_groups if len(rows) >= FEWEST else solve_rows
+        while attempt(
             *store.arguments, model.sizes, model.constants,
             topo_vect, shunt_bus, gen_p, gen_v, load_p, load_q, storage_p, start, rows,
             converged, voltage, memory, places,

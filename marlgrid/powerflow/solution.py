@@ -42,11 +42,40 @@ def solve_rows(  # pragma: no cover
     if room < 0:
         return True
     n_key = topo_vect.shape[1] + shunt_bus.shape[1]
-    n_env = len(rows)
-    lanes = WIDTH if n_env >= FEWEST else 1
-    work = np.empty((room + 4) * lanes + 8 * voltage.shape[1])
+    work = np.empty(room + 4 + 8 * voltage.shape[1])
     given = gen_p, gen_v, load_p, load_q, storage_p
-    order = np.argsort(slots[:n_env, 0], kind="mergesort") if n_env > 1 else np.zeros(1, np.int64)
+    member = np.empty(1, np.int64)
+    for e in range(len(rows)):
+        slot = slots[e, 0]
+        if slot == NOT_ASKED:
+            continue
+        member[0], converged[e] = e, False
+        columns = ints[header[slot, 5] + n_key :]
+        if header[slot, 1] >= 0:
+            network = _network(slot, n_key + _n_column(sizes), header, ints, admittances)
+            _solve(0.0, member, network, columns, sizes, constants, given, start, voltage, converged, work)
+        if converged[e]:
+            _flows(e, columns, sizes, constants, given, voltage, memory, places, work)
+        else:
+            _clear(e, sizes, voltage, memory, places)
+    return False
+
+
+@kernel
+def solve_groups(  # pragma: no cover
+    table, header, ints, admittances, weights, used, slots, sizes, constants,
+    topo_vect, shunt_bus, gen_p, gen_v, load_p, load_q, storage_p, start, rows,
+    converged, voltage, memory, places,
+) -> bool:  # fmt: skip
+    """As ``solve_rows``, with rows of one topology side by side. Apart from it, for it takes long to compile."""
+    room = _look_up(table, header, ints, weights, used, topo_vect, shunt_bus, rows, slots)
+    if room < 0:
+        return True
+    n_key = topo_vect.shape[1] + shunt_bus.shape[1]
+    n_env = len(rows)
+    work = np.empty((room + 4) * WIDTH + 8 * voltage.shape[1])
+    given = gen_p, gen_v, load_p, load_q, storage_p
+    order = np.argsort(slots[:n_env, 0], kind="mergesort")
     members = np.empty(WIDTH, np.int64)
     done = 0
     while done < n_env:
@@ -54,7 +83,6 @@ def solve_rows(  # pragma: no cover
         while count < WIDTH and done + count < n_env and slots[order[done + count], 0] == slot:
             members[count] = order[done + count]
             count += 1
-        solvable = slot >= 0 and header[slot, 1] >= 0
         if count < FEWEST:
             count = 1
         done += count
@@ -62,8 +90,8 @@ def solve_rows(  # pragma: no cover
             continue
         for l in range(count):
             converged[members[l]] = False
-        if solvable:
-            columns = ints[header[slot, 5] + n_key :]
+        columns = ints[header[slot, 5] + n_key :]
+        if header[slot, 1] >= 0:
             network = _network(slot, n_key + _n_column(sizes), header, ints, admittances)
             if count == 1:
                 _solve(0.0, members, network, columns, sizes, constants, given, start, voltage, converged, work)

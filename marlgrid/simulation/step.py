@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule, subkernel
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.rule_set import RuleSet
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
@@ -86,7 +86,7 @@ def decide(system: System, before: State, memory: Memory, action: Action, attack
     subs = NO_SUBSTATION_ATTACK if attack.subs is None else attack.subs
     attacks = attack.duration, price(system, memory.state, attack), *subs
     asked = (*action.commands, action.first, action.last, *attacks)
-    switched_too_soon = _decide(system.block, memory.block, *asked)
+    switched_too_soon = _decide(system.block, memory.block, *asked, False)
     if system.rules.own:
         note_own(memory, refused)
     if switched_too_soon:
@@ -139,7 +139,9 @@ def initial(
     else:
         _check_opening(system, state, opening)
     _nobody_asked(memory.block)
-    _begin(system.block, memory.block, *opening.commands, opening.first, opening.last)
+    peace = no_attack(len(seed), system.grid.n_line)
+    asked = (*opening.commands, opening.first, opening.last, peace.duration, price(system, state, peace))
+    _decide(system.block, memory.block, *asked, *NO_SUBSTATION_ATTACK, True)
     protections.solve(system, solver, memory, state, at_reset=True)
     conclude(system, memory, opening, at_reset=True)
     note_running(state)
@@ -221,20 +223,31 @@ def _all_run(outcome):  # pragma: no cover
 
 @kernel
 def _decide(  # pragma: no cover
-    system, block, kind, index, value, first, last, duration, sub_price, sub_duration, sub_bus
+    system, block, kind, index, value, first, last, duration, sub_price, sub_duration, sub_bus, at_reset
 ):
+    """From what is asked to what goes to the grid: busbars, set points. True if a generator starts or stops too soon.
+
+    One kernel for steps and starts, where nobody is judged and no time passes: what is in it is compiled once.
+    """
     tables, frame, commands = view_tables(system), view_frame(block), Commands(kind, index, value)
-    judge(tables, frame, commands, first, last, duration, sub_price)
+    state = frame.state
+    if not at_reset:
+        judge(tables, frame, commands, first, last, duration, sub_price)
     for e in range(len(frame.ran)):
-        frame.ran[e] = frame.state.outcome[e] == Outcome.RUNNING
-        frame.state.t[e] += 1
-    hold(tables, frame, sub_duration, sub_bus)
-    return _send(tables, frame, commands, first, last)
-
-
-@kernel
-def _begin(system, block, kind, index, value, first, last):  # pragma: no cover
-    _send(view_tables(system), view_frame(block), Commands(kind, index, value), first, last)
+        frame.ran[e] = state.outcome[e] == Outcome.RUNNING
+        state.t[e] += not at_reset
+    if not at_reset:
+        hold(tables, frame, sub_duration, sub_bus)
+    frame.counted[:] = False
+    state.disc_lines[:] = -1
+    switch(tables, frame, commands, first, last)
+    schedule(tables, frame, commands, first, last)
+    too_soon = start_and_stop(tables, frame)
+    for e in range(len(frame.ran)):
+        frame.pending[e] = state.outcome[e] == Outcome.RUNNING
+        if frame.ran[e] and not frame.pending[e]:
+            _clear(state.flow, e)
+    return too_soon
 
 
 @kernel
@@ -244,24 +257,6 @@ def _switch_alone(system, block, kind, index, value, first, last):  # pragma: no
         frame.ran[e] = frame.state.outcome[e] == Outcome.RUNNING
     switch(view_tables(system), frame, Commands(kind, index, value), first, last)
     settle(frame)
-
-
-@subkernel
-def _send(tables, frame, commands, first, last):  # pragma: no cover
-    """What goes to the grid: busbars, set points. True if a generator starts or stops too soon."""
-    state = frame.state
-    frame.counted[:] = False
-    state.disc_lines[:] = -1
-    for e in range(len(frame.ran)):
-        frame.ran[e] = state.outcome[e] == Outcome.RUNNING
-    switch(tables, frame, commands, first, last)
-    schedule(tables, frame, commands, first, last)
-    too_soon = start_and_stop(tables, frame)
-    for e in range(len(frame.ran)):
-        frame.pending[e] = state.outcome[e] == Outcome.RUNNING
-        if frame.ran[e] and not frame.pending[e]:
-            _clear(state.flow, e)
-    return too_soon
 
 
 @kernel
