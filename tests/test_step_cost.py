@@ -13,11 +13,11 @@ from numba.core.dispatcher import Dispatcher
 import marlgrid
 
 AT_MOST = {
-    "Python calls": 130,
-    "calls of C functions": 76,
+    "Python calls": 120,
+    "calls of C functions": 90,
     "kernel calls": 14,
-    "bytes taken at once": 11_500,
-    "arrays kept": 4,
+    "bytes taken at once": 9_500,
+    "arrays kept": 2,
 }
 """Medians over the steps of one episode of case14 in which nobody acts; "arrays kept" is of the whole episode.
 
