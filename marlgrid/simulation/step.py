@@ -50,6 +50,7 @@ def step(
     rows = np.flatnonzero(state.running)
     whole = _loaded(system, state, memory)
     _nobody_asked(whole.block)
+    whole.frame.ran[:] = state.running
     if len(rows):
         some = Action(action.commands, action.first[rows], action.last[rows])
         part = take(state, rows)
