@@ -33,7 +33,7 @@ FOREIGN = {
     "numba": ("",),
     "llvmlite": ("powerflow.lanes",),
     "scipy": ("model", "powerflow", "simulation", "task"),
-    "networkx": ("task.elements_graph", "task.observation_graphs", "task.rewards_topology"),
+    "networkx": ("model.partition", "task.elements_graph", "task.observation_graphs", "task.rewards_topology"),
     "pandas": ("model.datasets", "powerflow.pandapower"),
     "pandapower": ("model.datasets", "powerflow.pandapower"),
     "grid2op": ("model.datasets",),

@@ -12,6 +12,7 @@ import pytest
 
 import marlgrid
 from marlgrid.model.datasets.case import load_case
+from marlgrid.model.datasets.simbench_net import simbench_net
 from marlgrid.model.datasets.simbench_series import ROWS_PER_WEEK, weeks_by_split
 from marlgrid.powerflow.base import PowerFlowInput
 from marlgrid.powerflow.newton import NewtonPowerFlow
@@ -105,6 +106,18 @@ def test_flows_are_those_of_our_reference_solver(case, rows):
     )
     differences = largest_difference(grid, ours, theirs)
     assert max(differences.values()) < TOLERANCE, differences
+
+
+def test_vector_groups_are_forgotten(raw, monkeypatch):
+    """Medium- and low-voltage grids have transformers that turn angles by 150 degrees, all alike."""
+    net = deepcopy(raw)
+    net.trafo["shift_degree"] = 150.0
+    monkeypatch.setattr(simbench, "get_simbench_net", lambda code: net)
+    assert (simbench_net(CODE).net.trafo.shift_degree == 0).all()
+    net = deepcopy(raw)
+    net.trafo.loc[net.trafo.index[0], "shift_degree"] = 150.0
+    at = net.trafo.name.iloc[0]
+    assert simbench_net(CODE).net.trafo.set_index("name").shift_degree[at] == 150.0
 
 
 # ---------------------------------------------------------------------- the data

@@ -69,9 +69,9 @@ def simbench_net(code: str) -> SimbenchNet:
     net.sgen = net.sgen[(net.sgen.p_mw != 0) | (net.sgen.q_mvar != 0)]
     net.trafo.loc[net.trafo.tap_pos != net.trafo.tap_neutral, "tap_changer_type"] = "Ratio"
     for table in ("gen", "sgen"):
-        net[table]["type"] = [
-            _technology(text, profiles.get(name)) for text, name in net[table][["type", "profile"]].to_numpy()
-        ]
+        kinds = zip(net[table].type, net[table].profile, strict=True)
+        net[table]["type"] = [_technology(text, profiles.get(name)) for text, name in kinds]
+    _forget_vector_groups(net)
     _drop_dead_buses(net)
     return SimbenchNet(net, profiles, start)
 
@@ -150,6 +150,15 @@ def _fused(net: Any, bus: int) -> list[int]:
         border = {int(end) for end in ends[["bus", "element"]].to_numpy().ravel()} - found
         found |= border
     return sorted(found)
+
+
+def _forget_vector_groups(net: Any) -> None:
+    """No phase shift where all transformers between two voltage levels have the same: angles of the lower level turn
+    together, flows stay, and a power flow that starts with all angles at 0 finds its solution."""
+    levels = [net.bus.vn_kv.loc[net.trafo[side]].to_numpy() for side in ("hv_bus", "lv_bus")]
+    for _, alike in net.trafo.groupby(levels):
+        if alike.shift_degree.nunique() == 1:
+            net.trafo.loc[alike.index, "shift_degree"] = 0.0
 
 
 def _drop_dead_buses(net: Any) -> None:
