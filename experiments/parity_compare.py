@@ -21,9 +21,8 @@ ALERT = (
     "active_alert", "attack_under_alert", "time_since_last_alert", "alert_duration", "total_number_of_alert",
     "time_since_last_attack", "was_alert_used_after_attack",
 )  # fmt: skip
-AFTER_GAME_OVER = (*ALERT, "was_alarm_used_after_game_over")
-WARNINGS_OVER = "warnings-after-game-over"
-"""Exclusion: what the observation of a lost grid says of alarms and alerts; the rewards for them are compared."""
+NEVER_WRITTEN = "alerts-after-game-over"
+"""Exclusion: ``attack_under_alert`` of a lost grid, memory that Grid2Op never writes."""
 SHUNT_NAMES = ("_shunt_p", "_shunt_q", "_shunt_v", "_shunt_bus")
 SHUNTS = "shunts-out-of-service"
 """Exclusion: Grid2Op lists shunts that are out of service, here they do not exist. Counted once per episode."""
@@ -60,7 +59,7 @@ class Attributes:
 
     def differences(self, ours: Observation, theirs: Any, but: tuple[str, ...] = ()) -> list[str]:
         """The attributes that differ, with the element that differs most; all at once, one by one only if some do."""
-        unwritten = ("attack_under_alert",) if ours.over else ()  # after a game over, memory never set there
+        unwritten = ("attack_under_alert",) if ours.over else ()
         names = [name for name in self.names if name not in (*but, *unwritten)]
         here = np.concatenate([np.ravel(getattr(ours, name)) for name in names]).astype(float)
         there = np.concatenate([np.ravel(getattr(theirs, name)) for name in names]).astype(float)

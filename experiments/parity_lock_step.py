@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from experiments.parity_actions import SCRIPTED, commands_of, random_keys, random_warnings, reading
-from experiments.parity_compare import AFTER_GAME_OVER, SHUNTS, WARNINGS_OVER, Attributes, clock_difference, verdicts
+from experiments.parity_compare import NEVER_WRITTEN, SHUNTS, Attributes, clock_difference, verdicts
 from experiments.parity_operator import Operator
 from experiments.parity_rewards import Rewards, of_warnings, theirs
 from experiments.parity_simulate import N_ACTION, WhatIf
@@ -164,6 +164,8 @@ class LockStep:
         self.env, position = self.episodes[self.scenario]
         self.env.seed(episode)
         self.env.set_id(position)
+        # there a game over tells the next episode that an alarm was used
+        self.env._reward_helper.template_reward.is_alarm_used = False  # noqa: SLF001
         observation = self.env.reset(options=deepcopy(dict(self.options)))
         self.tally.excluded.update([SHUNTS] * self.shunts_left_out)
         self.series.note(observation.time_next_maintenance, observation.duration_next_maintenance, self.hazards())
@@ -216,9 +218,8 @@ class LockStep:
 
     def differs(self, where: str, observation: Any) -> bool:
         """Compares every attribute and the clock; reports the differences in words."""
-        over = bool(self.state.lost[0]) and self.system.dim_alerts + self.system.dim_alarms > 0
-        self.tally.excluded.update([WARNINGS_OVER] * over)
-        problems = self.found(self.state, observation, AFTER_GAME_OVER if over else ())
+        self.tally.excluded.update([NEVER_WRITTEN] * (bool(self.state.lost[0]) and self.system.dim_alerts > 0))
+        problems = self.found(self.state, observation)
         problems += clock_difference(Observation(self.task, self.state), observation)
         self.report(where, problems)
         return bool(problems)

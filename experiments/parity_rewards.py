@@ -82,9 +82,9 @@ class Rewards:
 
     def __init__(self, system: System) -> None:
         self.system, self.by_name = system, ours(of_warnings(system))
-        if (
-            system.parameters.env_dc
-        ):  # Grid2Op then solves the outage with the alternating-current model, without loads' q
+        if system.parameters.env_dc:
+            # Grid2Op solves the outage by alternating current from what the linear flow left, reactive loads among it:
+            # 1.2 % above ours on educ_case14_storage, 0.5 % below ours without reactive loads
             del self.by_name["N1Reward"]
 
     def differences(

@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("grid2op")
 
 from experiments.parity import main
-from experiments.parity_lock_step import LockStep
+from experiments.parity_lock_step import LockStep, Tally
 from experiments.parity_step import judge_dispatch
-from marlgrid.simulation import rules, step
+from marlgrid.simulation import Reason, rules, step
 from marlgrid.simulation.action import Commands, Kind, joint, no_attack
 from tests.experiments.agreement import agree, quietly, worlds
 
@@ -74,3 +74,20 @@ def test_a_wrong_dispatch_is_found_out(dispatched, moved, complaint):
 def test_the_last_line_says_how_many_steps_and_mismatches(capsys):
     assert quietly(lambda: main(["--case", "rte_case5_example", "--steps", "10", "--policy", "nothing"])) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "steps=10, mismatches=0"
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"set_line_status": [(0, -1), (1, -1)], "redispatch": [(0, 100.0)]}, Reason.REDISPATCH_OUT_OF_RANGE),
+        ({"set_line_status": [(0, -1), (1, -1)], "set_storage": [(0, 1e3)]}, Reason.STORAGE_OUT_OF_RANGE),
+        ({"set_line_status": [(0, -1), (1, -1)], "curtail": [(2, 1.5)]}, Reason.CURTAILMENT_OUT_OF_RANGE),
+        ({"set_line_status": [(0, -1), (1, -1)]}, Reason.TOO_MANY_LINES),
+    ],
+)
+def test_what_is_out_of_range_is_told_before_a_quota(keys, reason):
+    lock_step = worlds(STORAGE)
+    lock_step.tally = Tally()
+    quietly(lambda: (lock_step.reset(0), lock_step.step("first step", keys)))
+    assert lock_step.tally.mismatches == []
+    assert lock_step.tally.reasons == {reason.name: 1}
