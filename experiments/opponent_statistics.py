@@ -19,9 +19,10 @@ from scipy import stats
 
 from marlgrid.env.registry import make_task
 from marlgrid.model.system import System
-from marlgrid.simulation import rules, substations
 from marlgrid.simulation.action import do_nothing
+from marlgrid.simulation.frame import Memory
 from marlgrid.simulation.state import State, take
+from marlgrid.simulation.step import conclude, decide
 from marlgrid.task.opponents import opponent_from
 from marlgrid.task.task import Task
 
@@ -97,11 +98,14 @@ def ours(task: Task, n_episode: int, n_step: int, seed: int = 0) -> np.ndarray:
 def _next(system: System, state: State, attack: Any) -> State:
     """The state after the attack is judged and the clock has run, everything else as it was."""
     nothing = do_nothing(state.n_env, system.n_zone)
-    ruling = rules.enforce(system, state, nothing, attack, state.injections.gen_p)
-    if ruling.attack_refused.any():
+    memory = Memory(system, state.n_env)
+    memory.load(state)
+    decide(system, state, memory, nothing, attack)
+    if memory.frame.ruling.attack_refused.any():
         raise AssertionError("a scripted attacker asked for what the rules do not allow")
-    state = substations.hold(system, state, attack, ruling.attacked, ruling.attack_refused)
-    return rules.tick(system, state._replace(t=state.t + 1), ruling)
+    conclude(system, memory, nothing)
+    after = memory.state
+    return state._replace(t=after.t, counters=after.counters, attack=after.attack, attacked=after.attacked)
 
 
 # ---------------------------------------------------------------------- Grid2Op
