@@ -1,8 +1,8 @@
 """Records of arrays in one block of memory: to compiled code a record is one argument, however many arrays it has.
 
-Handing an array to a kernel takes 0.1 microseconds and a nested record of seventy takes more than the step it is for.
-So the arrays of a record are views of one block, which begins with the sizes that they follow from; a kernel is given
-the block and sees the record again through ``Layout.view``, which costs nothing there.
+Handing arrays to a kernel takes 0.13 microseconds each (measured with twenty), and a step works on a hundred. So the
+arrays of a record are views of one block, which begins with the sizes that they follow from; a kernel is given the
+block and sees the record again through ``Layout.view``, which copies nothing and counts no references.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What changes from step to step: nested records of arrays, each with a leading ``n_env`` axis.
 
-A state is a value: no stage writes into one it was given, so a snapshot is the state itself and "what if" is the same
-row repeated. Every field has one writing stage, named below.
+A step leaves the state it was given as it is and writes the next one into memory of its own (``frame``), so a snapshot
+is the state itself and "what if" is the same row repeated. The stages that write each field are named below.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _RUNNING, _TIME_LIMIT = int(Outcome.RUNNING), int(Outcome.TIME_LIMIT)
 
 
 class Topology(NamedTuple):
-    """Writer: ``topology`` (``switch`` for what is asked, ``settle`` for what the protections tripped)."""
+    """Writer: ``topology`` (``switch`` what is asked, ``settle`` the memory), ``protections`` (lines that trip)."""
 
     topo_vect: Annotated[np.ndarray, "place", "i4"]
     """(n_env, dim_topo) int32: -1 or the local busbar 1, 2, ..."""
@@ -195,7 +195,7 @@ class State(NamedTuple):
     disc_lines: Annotated[np.ndarray, "line", "i4"]
     """(n_env, n_line) int32: wave of the cascade in which this step tripped the line, else -1. Writer: as ``flow``."""
     rho: Annotated[np.ndarray, "line", "f8"]
-    """(n_env, n_line) current at the origin over the thermal limit. Writer: as ``flow``."""
+    """(n_env, n_line) current at the origin over the thermal limit. Writer: ``step.conclude``."""
     thermal_limit: Annotated[np.ndarray, "line", "f8"]
     """(n_env, n_line) A, of this episode."""
 
