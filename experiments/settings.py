@@ -35,6 +35,7 @@ class TrainSettings:
     central_critic: bool = setting(False, "the critics also see the state of the whole grid")
 
     opponent: str = setting("random", "attacker in training: none, random, weighted, geometric, or learned")
+    attack_budget: str = setting("case", "how often it may attack: case (its own terms), none, day-1, day-2, 4-hours")
     attacked_share: float = setting(0.25, "part of the training episodes in which the opponent is there")
     scenarios: int = setting(400, "training scenarios (weeks) to draw from")
     max_steps: int = setting(288, "steps of an episode: a day of five-minute steps")

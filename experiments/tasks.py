@@ -11,9 +11,11 @@ import numpy as np
 
 from agents.do_nothing import DoNothing
 from agents.learned import SHARED
+from experiments.budgets import CASE, changes_in
 from experiments.settings import TrainSettings
 from marlgrid import seeding
 from marlgrid.env.registry import make_task
+from marlgrid.model.datasets.case import load_case
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
@@ -47,8 +49,16 @@ def task_of(settings: TrainSettings, opponent: str, split: str) -> Task:
         pad=pad,
         observation={"scope": settings.observation, "attributes": OBSERVED},
         reward=MarginReward(),
+        attack=terms_of(settings),
         split=split,
     )
+
+
+def terms_of(settings: TrainSettings) -> dict[str, Any] | None:
+    """The changes that the attack budget makes to the attack rules of the case; None without one."""
+    if settings.attack_budget == CASE:
+        return None
+    return changes_in(load_case(settings.case).system, settings.attack_budget)
 
 
 @dataclass(frozen=True)
