@@ -15,7 +15,7 @@ from marlgrid.task.observation import Observation
 
 CLOCK = ("year", "month", "day", "hour_of_day", "minute_of_hour", "day_of_week")
 """Compared as one time: Grid2Op's is one interval ahead of its data."""
-OURS = ("attack_remaining", "attack_budget", "attack_cooldown", "disc_lines", "outcome")
+OURS = ("attack_remaining", "attack_remaining_sub", "attack_budget", "attack_cooldown", "disc_lines", "outcome")
 """Not in Grid2Op's observation; trips and end are compared with its info."""
 ALERT = (
     "active_alert", "attack_under_alert", "time_since_last_alert", "alert_duration", "total_number_of_alert",

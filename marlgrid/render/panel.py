@@ -53,7 +53,7 @@ def _status(state: State, row: int) -> tuple[str, str]:
         return "TIME LIMIT REACHED", "#2A7F62"
     if outcome != Outcome.RUNNING:
         return f"LOST: {outcome.name.replace('_', ' ')}", "#B3202E"
-    if (state.attack.remaining[row] > 0).any():
+    if (state.attack.remaining[row] > 0).any() or (state.attacked.sub[row] > 1).any():
         return "UNDER ATTACK", ATTACK
     if (state.rho[row] > 1).any():
         return "OVERLOAD", "#D8492B"

@@ -65,6 +65,8 @@ def events(system: System, state: State, row: int = 0) -> list[tuple[str, str]]:
     repair = np.where(state.injections.time_next_maintenance[row] == 0, repair, 0)
     hazard = state.injections.hazard_duration[row]
     attacks = [(ATTACK, f"{grid.name_line[k]} attacked, {remaining[k]} more steps") for k in np.flatnonzero(remaining)]
+    held = np.maximum(state.attacked.sub[row] - 1, 0)
+    attacks += [(ATTACK, f"{grid.name_sub[k]} attacked, {held[k]} more steps") for k in np.flatnonzero(held)]
     trips = [(TRIP, f"{grid.name_line[k]} tripped") for k in np.flatnonzero(waves >= 0)]
     overloaded = sorted(np.flatnonzero(rho > 1), key=lambda k: -float(rho[k]))
     overloads = [(hex_colour(rho_colour(rho[k])), f"{grid.name_line[k]} at {100 * rho[k]:.0f} %") for k in overloaded]

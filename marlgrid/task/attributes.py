@@ -243,6 +243,10 @@ _OURS = {
     "attack_remaining": Attribute(
         "n_line", int, "steps", "further steps under attack", lambda o: o.state.attack.remaining[0], lost=None
     ),
+    "attack_remaining_sub": Attribute(
+        "n_sub", int, "steps", "further steps under attack",
+        lambda o: np.maximum(o.state.attacked.sub[0] - 1, 0), lost=None,
+    ),
     "attack_budget": Attribute("", float, "line-steps", "left to the opponent",
                                lambda o: float(o.state.attack.budget[0]), lost=None),
     "attack_cooldown": Attribute("", int, "steps", "until the next attack may start",

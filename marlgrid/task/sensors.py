@@ -74,6 +74,7 @@ READINGS: dict[str, Callable[[State], np.ndarray]] = {
     "storage_power": lambda s: s.dispatch.storage_power,
     "storage_power_target": lambda s: s.dispatch.storage_power_target,
     "attack_remaining": lambda s: s.attack.remaining,
+    "attack_remaining_sub": lambda s: s.attacked.sub,
     "attack_budget": lambda s: s.attack.budget[:, None],
     "attack_cooldown": lambda s: s.attack.cooldown[:, None],
 }
@@ -125,6 +126,9 @@ def _unit_sensors(grid: Grid) -> dict[str, Sensor]:
         "storage_power": Sensor("storage_power", "storage", units, power, measured=True),
         "storage_power_target": Sensor("storage_power_target", "storage", units, power),
         "time_before_cooldown_sub": Sensor("time_before_cooldown_sub", "sub", np.arange(grid.n_sub), 10.0),
+        "attack_remaining_sub": Sensor(
+            "attack_remaining_sub", "sub", np.arange(grid.n_sub), 10.0, offset=-1.0, low=0.0
+        ),
     }
 
 

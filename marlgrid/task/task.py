@@ -94,8 +94,10 @@ class Task:
     def __post_init__(self) -> None:
         if self.opponent is not None and self.opponent_agent:
             raise ValueError("the opponent is either an agent or scripted: give opponent_agent=True or an opponent")
-        if self.opponent_agent and not self.system.attackable.any():
-            raise ValueError("the opponent agent has no line to attack: name some in the system's attack rules")
+        if self.opponent_agent and not (self.system.attackable.any() or self.system.attack.subs):
+            raise ValueError(
+                "the opponent agent has nothing to attack: name lines or subs in the system's attack rules"
+            )
         bind = getattr(self.opponent, "bind", None)
         if bind is not None:
             object.__setattr__(self, "opponent", bind(self.series, self.foreseeing))

@@ -19,6 +19,7 @@ from marlgrid.task.observation import ForecastArrays, ForecastInjections, Observ
 from marlgrid.task.patch import Patch, patch_of
 from marlgrid.task.record import Record
 from marlgrid.task.sight import Sight
+from marlgrid.task.way_back import way_back
 
 SECRET = ("attack_budget", "attack_cooldown")
 """What only the opponent knows."""
@@ -103,6 +104,10 @@ class ZoneObservation(Record):
         return Record(self.system, known, TOLD)
 
     __add__ = add_act
+
+    def get_back_to_ref_state(self, storage_setpoint: float = 0.5) -> dict[str, list[Commands]]:
+        """The zone's own actions that lead back to the reference, by kind and ready for ``step``, see ``way_back``."""
+        return way_back(self, self.make_action, storage_setpoint, self.zone)
 
     def _asked(self, action: Any) -> dict[str, Any]:
         """The joint action in which only this zone does something."""

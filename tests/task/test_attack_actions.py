@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 
 import marlgrid
+from marlgrid.render.summary import events
 from marlgrid.simulation.state import take
 from marlgrid.task.attack_actions import AttackActions
 from tests.simulation.small import small_system, start
@@ -64,3 +65,23 @@ def test_the_mask_is_what_the_rules_accept():
         if not env.agents:
             _, infos = env.reset()
     assert seen == {True, False}
+
+
+def test_an_attacked_substation_shows_its_steps():
+    """In the observation, in the vectors of who sees it, and on the picture's list."""
+    env = marlgrid.parallel_env(
+        "case14",
+        opponent="agent",
+        attack={"subs": ["sub_1"], "lines": [], "max_duration": 4},
+        observation={"scope": "local", "attributes": ["attack_remaining_sub"], "normalise": False},
+    )
+    env.reset(seed=4)
+    owner = env.task.system.zones.agents[env.task.system.zones.labels[1]]
+    seen = env.step(dict.fromkeys(env.agents, 0) | {"opponent_0": 1})[0]
+    for left in (3, 2, 1, 0, 0):
+        assert env.observe_grid().attack_remaining_sub[1] == left
+        assert seen[owner].max() == left
+        assert all(seen[agent].max() == 0 for agent in env.task.zones if agent != owner)
+        told = [text for _, text in events(env.task.system, env.current)]
+        assert (f"sub_1 attacked, {left} more steps" in told) == (left > 0)
+        seen = env.step(dict.fromkeys(env.agents, 0))[0]

@@ -67,6 +67,7 @@ def scrambled(state, system, zone: int, rng):
             budget=state.attack.budget + 3,
             cooldown=state.attack.cooldown + 2,
         ),
+        attacked=shaken(state.attacked, {"sub": "sub"}),
     )
 
 

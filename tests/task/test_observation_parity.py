@@ -23,7 +23,7 @@ from marlgrid.task.task import Task
 
 DATE = ("year", "month", "day", "hour_of_day", "minute_of_hour", "day_of_week")
 """Grid2Op's clock is one step ahead of its data (a deliberate difference)."""
-OURS = {"attack_remaining", "attack_budget", "attack_cooldown", "disc_lines", "outcome"}
+OURS = {"attack_remaining", "attack_remaining_sub", "attack_budget", "attack_cooldown", "disc_lines", "outcome"}
 PLACES = {
     f"{name}_{side}" for name in ("node_id", "sub_id", "bus", "global_bus", "v", "theta") for side in ("or", "ex")
 }

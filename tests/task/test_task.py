@@ -190,7 +190,7 @@ def test_wrong_tasks():
         small_task(split="exam")
     quiet = small_system()
     object.__setattr__(quiet, "attackable", np.zeros(4, dtype=bool))
-    with pytest.raises(ValueError, match="no line to attack"):
+    with pytest.raises(ValueError, match="nothing to attack"):
         small_task(quiet)
 
 

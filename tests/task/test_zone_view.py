@@ -147,6 +147,7 @@ def scrambled(grid, state, view, rng):
             budget=state.attack.budget + 7,
             cooldown=state.attack.cooldown + 3,
         ),
+        attacked=state.attacked._replace(sub=other(state.attacked.sub, "sub")),
     )
 
 
@@ -351,3 +352,29 @@ def test_larger_grids():
     for whole, view in views("case118"):
         assert view.grid.n_line < whole.grid.n_line
         assert np.array_equal(view.from_vect(view.to_vect()).topo_vect, view.topo_vect)
+
+
+def test_its_way_back_is_its_part_of_the_grids():
+    """All zones' ways back together are that of the grid; lines between zones are in those of both ends."""
+    task, state = played()
+    whole = Observation(task, state)
+    gens = whole.grid.gen_redispatchable
+    dispatch = state.dispatch._replace(target=np.where(gens, 1.0, 0.0)[None])
+    whole = Observation(task, state._replace(dispatch=dispatch))
+    everything = whole.get_back_to_ref_state()
+    assert {"powerline", "substation", "redispatching"} <= set(everything)
+    found = {kind: set() for kind in everything}
+    for zone, agent in enumerate(task.zones):
+        view = ZoneObservation(whole, agent, Sight("neighbourhood", 1))
+        for kind, actions in view.get_back_to_ref_state().items():
+            for action in actions:
+                told = task.describe_action(action)
+                found[kind] |= set(zip(action.kind.tolist(), action.index.tolist(), action.value.tolist(), strict=True))
+                assert str(told)
+                said = view.simulate(action)[1]
+                assert said.reason == Reason.ACCEPTED or kind in ("powerline", "substation"), (said.reason, zone)
+    for kind, actions in everything.items():
+        asked = {
+            entry for a in actions for entry in zip(a.kind.tolist(), a.index.tolist(), a.value.tolist(), strict=True)
+        }
+        assert found[kind] == asked, kind
