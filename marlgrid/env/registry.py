@@ -27,7 +27,8 @@ from marlgrid.model.zones import ZoneSpec
 from marlgrid.powerflow import power_flow as solver_from
 from marlgrid.powerflow.base import PowerFlow
 from marlgrid.task.opponents import OpponentSpec, opponent_from
-from marlgrid.task.reward import RewardFn, reward_from
+from marlgrid.task.reward import reward_from
+from marlgrid.task.reward_values import RewardFn
 from marlgrid.task.task import Task
 
 CaseSpec = str | Path | tuple[System, TimeSeries] | Any

@@ -20,7 +20,7 @@ from marlgrid.task.attributes import ATTRIBUTES, Attribute, size_of
 from marlgrid.task.foresight import asked, foreseen, horizons, own_forecast, simulate
 from marlgrid.task.noise import STREAM_FORESEEN, STREAM_NOISE, Noise
 from marlgrid.task.record import Record
-from marlgrid.task.reward import values_of
+from marlgrid.task.reward_values import values_of
 from marlgrid.task.simulator import Simulator
 from marlgrid.task.way_back import way_back
 

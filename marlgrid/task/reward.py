@@ -11,17 +11,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from marlgrid.compiled import kernel
 from marlgrid.model.system import System
+from marlgrid.model.time_series import TimeSeries
+from marlgrid.powerflow.base import PowerFlow
 from marlgrid.simulation.action import Action
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State
+from marlgrid.task.reward_values import RewardFn, bound, range_of, values_of
 from marlgrid.task.rewards_attention import AlarmReward, AlertReward
+from marlgrid.task.rewards_difference import DifferenceReward
 from marlgrid.task.rewards_economy import EconomicReward, L2RPNSandBoxScore, L2RPNWCCI2022ScoreFun, RedispReward
 from marlgrid.task.rewards_episode import (
     ConstantReward,
@@ -42,8 +46,6 @@ from marlgrid.task.rewards_lines import (
 from marlgrid.task.rewards_topology import BridgeReward, DistanceReward
 from marlgrid.task.scope import Bound, Range
 
-RewardFn = Callable[[System, State, Action, Ruling, State], np.ndarray]
-
 
 @dataclass(frozen=True)
 class WeightedSum:
@@ -56,6 +58,10 @@ class WeightedSum:
         for reward, weight in self.parts:
             _add(total, weight, values_of(reward, system, before, action, ruling, after))
         return total
+
+    def bind(self, series: TimeSeries, solver: PowerFlow) -> WeightedSum:
+        """With its parts on a task's time series and power flow."""
+        return replace(self, parts=tuple((bound(part, series, solver), weight) for part, weight in self.parts))
 
     def range(self, system: System, n_step: Bound = math.inf) -> Range:
         """The weighted sum of the parts' ranges; ValueError if one of them is a plain function."""
@@ -89,6 +95,10 @@ class CombinedScaledReward:
         share = np.clip((values - lowest) / (np.asarray(highest) - lowest), 0.0, 1.0)
         return self.reward_min + share * (self.reward_max - self.reward_min)
 
+    def bind(self, series: TimeSeries, solver: PowerFlow) -> CombinedScaledReward:
+        """With its parts on a task's time series and power flow."""
+        return replace(self, reward=bound(self.reward, series, solver))
+
     def range(self, system: System, n_step: Bound = math.inf) -> Range:
         return self.reward_min, self.reward_max
 
@@ -102,6 +112,10 @@ class NegativeMean:
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
         """(n_env,)."""
         return -values_of(self.reward, system, before, action, ruling, after).mean(axis=1)
+
+    def bind(self, series: TimeSeries, solver: PowerFlow) -> NegativeMean:
+        """With its parts on a task's time series and power flow."""
+        return replace(self, reward=bound(self.reward, series, solver))
 
     def range(self, system: System, n_step: Bound = math.inf) -> Range:
         lowest, highest = range_of(self.reward, system, n_step)
@@ -132,6 +146,7 @@ REWARDS: dict[str, Callable[[str], RewardFn]] = {
             L2RPNWCCI2022ScoreFun,
             AlarmReward,
             AlertReward,
+            DifferenceReward,
         )
     },
 }
@@ -161,39 +176,11 @@ def reward_from(spec: str | RewardFn | Mapping[Any, float], scope: str = "team")
     raise TypeError(f"{spec!r} is no reward: give a name ({list(REWARDS)}), a function, or a mapping to weights")
 
 
-def values_of(
-    reward: RewardFn, system: System, before: State, action: Action, ruling: Ruling, after: State
-) -> np.ndarray:
-    """(n_env, n_zone) float64 of any reward function; (n_env,) values count for every zone.
-
-    Raises ValueError when a function returns another shape.
-    """
-    values = np.ascontiguousarray(reward(system, before, action, ruling, after), dtype=np.float64)
-    shape = ruling.accepted.shape
-    if values.shape == shape:
-        return values
-    if values.shape == shape[:1]:
-        return np.repeat(values[:, None], shape[1], axis=1)
-    raise ValueError(
-        f"the reward {reward!r} returned the shape {values.shape}: give one value per environment and zone {shape}, "
-        f"or one per environment {shape[:1]}"
-    )
-
-
 def of_running(values: np.ndarray, outcome_before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The values (n_env, n_zone) of episodes that were running, 0 of others; and minus their mean (n_env,)."""
     counted, negative = np.zeros(values.shape), np.zeros(len(values))
     _of_running(values, outcome_before, counted, negative)
     return counted, negative
-
-
-def range_of(reward: RewardFn, system: System, n_step: Bound = math.inf) -> Range:
-    """Lowest and highest value of a step in an episode of ``n_step`` steps; ValueError for a function without range."""
-    told = getattr(reward, "range", None)
-    if told is None:
-        raise ValueError(f"the reward {reward!r} does not tell its range: give it a method range(system, n_step)")
-    lowest, highest = told(system, n_step)
-    return lowest, highest
 
 
 def _short(name: str) -> str:

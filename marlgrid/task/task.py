@@ -31,7 +31,8 @@ from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
 from marlgrid.task.opening import limits, opening
 from marlgrid.task.opponents import Opponent
-from marlgrid.task.reward import RewardFn, of_running, values_of
+from marlgrid.task.reward import of_running
+from marlgrid.task.reward_values import RewardFn, bound, values_of
 
 STREAM_SCENARIO = 101
 
@@ -101,6 +102,9 @@ class Task:
         bind = getattr(self.opponent, "bind", None)
         if bind is not None:
             object.__setattr__(self, "opponent", bind(self.series, self.foreseeing))
+        object.__setattr__(self, "reward", bound(self.reward, self.series, self.solver))
+        if self.opponent_reward is not None:
+            object.__setattr__(self, "opponent_reward", bound(self.opponent_reward, self.series, self.solver))
         if self.split not in self.series.splits:
             raise ValueError(f"unknown split {self.split!r}; choose from {sorted(self.series.splits)}")
 

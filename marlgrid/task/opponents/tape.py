@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from marlgrid.model.system import System
-from marlgrid.simulation.state import Attacked, State
+from marlgrid.simulation.action import Attack, SubstationAttack
+from marlgrid.simulation.state import State
 
 
 class PlannedAttack(NamedTuple):
@@ -72,23 +73,39 @@ def record(system: System, states: Sequence[State]) -> Tape:
         raise ValueError(f"scenarios {first.scenario.tolist()} repeat: record one episode of each")
     found: list[PlannedAttack] = []
     for before, after in pairwise(states):
+        attack = begun(system, before, after)
         for env in np.flatnonzero(after.t == before.t + 1).tolist():
             clock = int(before.t[env] - before.t_start[env])
             scenario = int(before.scenario[env])
-            found += _begun(system, before.attacked, after.attacked, env, clock, scenario)
+            found += _written(system, attack, env, clock, scenario)
     return tuple(found)
 
 
-def _begun(
-    system: System, before: Attacked, after: Attacked, env: int, clock: int, scenario: int
-) -> Iterator[PlannedAttack]:
-    """The attacks of one environment that were not in force in the step before, or ended with it."""
-    grid, line, sub = system.grid, after.line[env], after.sub[env]
-    for l in np.flatnonzero(line > np.maximum(before.line[env] - 1, 0)).tolist():
-        yield PlannedAttack(clock, grid.name_line[l], int(line[l]), scenario)
-    for s in np.flatnonzero(sub > np.maximum(before.sub[env] - 1, 0)).tolist():
-        bus = after.bus[env, grid.sub_start[s] : grid.sub_start[s + 1]]
-        yield PlannedAttack(clock, grid.name_sub[s], int(sub[s]), scenario, tuple(bus.tolist()))
+def begun(system: System, before: State, after: State) -> Attack:
+    """The attacks that took place in a step: in force in it, and not in the step before, or ended with that.
+
+    Asked again on ``before`` they do the same; what was refused is not among them.
+    """
+    line, sub = (
+        np.where(now > np.maximum(then - 1, 0), now, 0).astype(np.int32)
+        for then, now in zip(before.attacked[:2], after.attacked[:2], strict=True)
+    )
+    if not sub.any():
+        return Attack(line)
+    moved = sub[:, system.grid.topology_layout.sub] > 0
+    return Attack(line, SubstationAttack(sub, np.where(moved, after.attacked.bus, 0).astype(np.int32)))
+
+
+def _written(system: System, attack: Attack, env: int, clock: int, scenario: int) -> Iterator[PlannedAttack]:
+    """The attacks of one environment, each by itself."""
+    grid = system.grid
+    for l in np.flatnonzero(attack.duration[env]).tolist():
+        yield PlannedAttack(clock, grid.name_line[l], int(attack.duration[env, l]), scenario)
+    if attack.subs is None:
+        return
+    for s in np.flatnonzero(attack.subs.duration[env]).tolist():
+        bus = attack.subs.bus[env, grid.sub_start[s] : grid.sub_start[s + 1]]
+        yield PlannedAttack(clock, grid.name_sub[s], int(attack.subs.duration[env, s]), scenario, tuple(bus.tolist()))
 
 
 # ---------------------------------------------------------------------- files
