@@ -26,7 +26,7 @@ TOLERANCE = 1e-3
 """Relative, below 1 absolute."""
 
 
-ELSEWHERE = ("survival", "SquaredMarginReward", "N1Reward", "AlarmReward", "AlertReward")
+ELSEWHERE = ("survival", "SquaredMarginReward", "N1Reward", "AlarmReward", "AlertReward", "DifferenceReward")
 """Not in Grid2Op, or not in every environment, or with arguments."""
 
 
