@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from agents.base import Agent, act_in
+from agents.base import Agent, act_in, rows_of
 from agents.do_nothing import DoNothing
 from agents.greedy import Greedy
 from agents.learned import Learned
+from agents.policy import Policy, Seen
 from agents.random_legal import RandomLegal
 from agents.reconnect import Reconnect
+from agents.team import Team
 
-__all__ = ["Agent", "DoNothing", "Greedy", "Learned", "RandomLegal", "Reconnect", "act_in"]
+__all__ = [
+    "Agent",
+    "DoNothing",
+    "Greedy",
+    "Learned",
+    "Policy",
+    "RandomLegal",
+    "Reconnect",
+    "Seen",
+    "Team",
+    "act_in",
+    "rows_of",
+]

@@ -3,9 +3,11 @@
 # ruff: noqa: ARG002 - the protocol says what the arguments are
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from agents.base import Choices
+from agents.base import Choices, Memoryless
 from agents.candidates import Candidates, Prepared
 from agents.restore import restore
 from marlgrid.simulation.state import State, take
@@ -13,7 +15,7 @@ from marlgrid.task.menu import Menu
 from marlgrid.task.task import Episode, Outputs, Task
 
 
-class Greedy:
+class Greedy(Memoryless):
     """In danger the team plays what leaves the lowest loading one step ahead; in calm it restores the grid.
 
     Danger is a highest loading, now or expected, of at least ``act_above``. Then every legal ready action of every
@@ -37,7 +39,7 @@ class Greedy:
         self.restore_below, self.margin = restore_below, margin
         self._prepared = Prepared(menu)
 
-    def act(self, task: Task, episode: Episode, outputs: Outputs) -> Choices:
+    def act(self, task: Task, episode: Episode, outputs: Outputs, memory: Any) -> tuple[Choices, Any]:
         state, candidates = episode.state, self._prepared.of(task.system)
         chosen = candidates.nothing(state.n_env)
         rows = np.flatnonzero(state.running)
@@ -46,7 +48,7 @@ class Greedy:
         calm = loading < self.act_above
         chosen[rows[calm]] = self._restore(task, candidates, state, rows[calm])
         chosen[rows[~calm]] = self._defend(task, candidates, state, rows[~calm], expected[~calm])
-        return candidates.choices(chosen)
+        return candidates.choices(chosen), memory
 
     def _restore(self, task: Task, candidates: Candidates, state: State, rows: np.ndarray) -> np.ndarray:
         part = take(state, rows)

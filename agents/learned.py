@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from agents.base import Choices
-from marlgrid.rllib.policies import Policy, load_policies
-from marlgrid.task.task import Episode, Outputs, Task
+from agents.policy import Seen
+from agents.team import Team
+from marlgrid.rllib.policies import Policy as Network
+from marlgrid.rllib.policies import load_policies
+from marlgrid.task.actions import Mask
 
-SHARED = "zones"
 
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A zone that plays the best legal action of a trained network.
 
-class Learned:
-    """Each zone plays the best legal action of its own policy, or of the one that all zones share.
-
-    Where the policies were trained to act only above a line loading, the team does nothing in calmer steps.
+    Where that was trained to act only above a line loading, the zone does nothing in calmer steps.
     """
 
-    def __init__(self, policies: Mapping[str, Policy]) -> None:
-        self.policies = dict(policies)
+    network: Network
+
+    def initial_memory(self, n_env: int) -> Any:  # noqa: ARG002 - the protocol says so
+        return ()
+
+    def act(self, seen: Seen, mask: Mask, memory: Any) -> tuple[np.ndarray, Any]:
+        chosen = self.network.act(seen.observation, mask)
+        calm = (seen.alarm < self.network.act_above).reshape(-1, *[1] * (chosen.ndim - 1))
+        return np.where(calm, 0, chosen), memory
+
+
+class Learned(Team):
+    """Each zone plays the trained network of its own, or the one that all zones share."""
+
+    def __init__(self, networks: Mapping[str, Network]) -> None:
+        super().__init__({zone: Trained(network) for zone, network in networks.items()})
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> Learned:
         """The team of a checkpoint of an RLlib algorithm."""
         return cls(load_policies(checkpoint))
-
-    def act(self, task: Task, episode: Episode, outputs: Outputs) -> Choices:
-        loading = episode.state.rho.max(axis=1)
-        choices: Choices = {}
-        for zone in task.zones:
-            policy = self._policy(zone)
-            chosen = policy.act(outputs.observations[zone], outputs.masks[zone])
-            calm = (loading < policy.act_above).reshape(-1, *[1] * (chosen.ndim - 1))
-            choices[zone] = np.where(calm, 0, chosen)
-        return choices
-
-    def _policy(self, zone: str) -> Policy:
-        if zone not in self.policies and SHARED not in self.policies:
-            raise KeyError(
-                f"no policy for {zone}: the checkpoint holds {sorted(self.policies)}; is it of the same case?"
-            )
-        return self.policies.get(zone) or self.policies[SHARED]

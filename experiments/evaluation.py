@@ -68,9 +68,11 @@ def evaluate(task: Task, agent: Agent, starts: Starts, watch: Watch | None = Non
     """Plays the episodes to their ends."""
     limits = np.full(len(starts.seed), starts.max_steps, dtype=np.int32)
     episode, outputs = task.reset(starts.seed, starts.scenario, starts.t_start, limits)
+    memory = agent.initial_memory(task, len(starts.seed))
     done = 0
     while episode.state.running.any():
-        episode, outputs = task.step(episode, agent.act(task, episode, outputs))
+        choices, memory = agent.act(task, episode, outputs, memory)
+        episode, outputs = task.step(episode, choices)
         done += 1
         if watch is not None:
             watch(done, starts.max_steps, _running_survival(episode, done))

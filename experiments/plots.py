@@ -93,10 +93,11 @@ def _replay(
     task = task_of(settings, opponent, "test")
     one = slice(number, number + 1)
     episode, outputs = task.reset(starts.seed[one], starts.scenario[one], starts.t_start[one], starts.max_steps)
-    before = episode.state
+    before, memory = episode.state, agent.initial_memory(task, 1)
     while episode.state.running.any():
         before = episode.state
-        episode, outputs = task.step(episode, agent.act(task, episode, outputs))
+        choices, memory = agent.act(task, episode, outputs, memory)
+        episode, outputs = task.step(episode, choices)
     return before, episode.state, task.series, task.system
 
 

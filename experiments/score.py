@@ -78,10 +78,11 @@ def costs(
     task = replace(task, reward=COSTS[year])
     limits = np.full(len(starts.seed), starts.max_steps, dtype=np.int32)
     episode, outputs = task.reset(starts.seed, starts.scenario, starts.t_start, limits)
-    total = np.zeros(len(starts.seed))
+    total, memory = np.zeros(len(starts.seed)), agent.initial_memory(task, len(starts.seed))
     while episode.state.running.any():
         running = episode.state.running
-        episode, outputs = task.step(episode, agent.act(task, episode, outputs))
+        choices, memory = agent.act(task, episode, outputs, memory)
+        episode, outputs = task.step(episode, choices)
         for listener in listeners:
             listener.hear(episode.state, running)
         total += outputs.rewards[task.zones[0]]

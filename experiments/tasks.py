@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from agents.do_nothing import DoNothing
-from agents.learned import SHARED
+from agents.team import SHARED
 from experiments.budgets import CASE, changes_in
 from experiments.settings import TrainSettings
 from marlgrid import seeding
@@ -176,7 +176,7 @@ def observation_scales(
         rows = episode.state.running & (episode.state.rho.max(axis=1) >= act_above)
         for agent, parts in seen.items():
             parts.append(outputs.observations[agent][rows])
-        episode, outputs = task.step(episode, quiet | idle.act(task, episode, outputs))
+        episode, outputs = task.step(episode, quiet | idle.act(task, episode, outputs, ())[0])
     return {agent: _scale(np.concatenate(parts)) for agent, parts in seen.items()}
 
 

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents.learned import SHARED, Learned
+from agents.learned import Learned
+from agents.team import SHARED
 from experiments.learning import COLUMNS, run
 from experiments.settings import CLIP, VALUE_CLIP, TrainSettings, settings_from
 from experiments.tasks import TrainingTask, scales_of

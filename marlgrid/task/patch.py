@@ -45,7 +45,7 @@ class Patch:
     """``"or"`` and ``"ex"``: (n_line,) bool, the end is beyond what is seen."""
 
     def part(self, name: str, value: Any) -> Any:
-        """The value of an observation's attribute, of what is seen alone.
+        """The value of an observation's attribute, (n,) or (n_env, n), of what is seen alone.
 
         What is unknown reads 0; the far end of a line that leaves reads busbar 1, or -1 if the line is out.
         """
@@ -53,7 +53,7 @@ class Patch:
         if size == "" or size.startswith("["):  # a number, or the account of warnings that all zones share
             return value[: size_of(self.system, ATTRIBUTES[name])] if size else value
         kind = _KINDS[size] if size in _KINDS else size.removeprefix("n_")
-        own = value[getattr(self, kind)]
+        own = value[..., getattr(self, kind)]
         if kind == "place":
             far = self.beyond[self.system.grid.topology_layout.sub]
             return np.where(far, np.where(own > 0, 1, -1), own).astype(own.dtype)

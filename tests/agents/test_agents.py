@@ -20,11 +20,16 @@ def start(task, n, steps=24, seed=5):
     return task.reset(rng.integers(2**60, size=n), scenarios, rng.integers(0, 1500, size=n), np.full(n, steps))
 
 
+def answers(agent, task, episode, outputs):
+    """Of an agent at the start of its memory."""
+    return agent.act(task, episode, outputs, agent.initial_memory(task, episode.state.n_env))[0]
+
+
 def play(task, agent, n=6, steps=24):
     episode, outputs = start(task, n, steps)
     illegal = 0.0
     while episode.state.running.any():
-        episode, outputs = task.step(episode, agent.act(task, episode, outputs))
+        episode, outputs = task.step(episode, answers(agent, task, episode, outputs))
         illegal += sum(outputs.infos[zone]["illegal"].sum() for zone in task.zones)
     return episode, illegal
 
@@ -33,7 +38,7 @@ def test_random_legal_actions_are_in_the_masks():
     for actions in ("discrete", "multi_discrete"):
         task = make_task("case5", actions=actions)
         episode, outputs = start(task, 40)
-        choices = RandomLegal().act(task, episode, outputs)
+        choices = answers(RandomLegal(), task, episode, outputs)
         for zone in task.zones:
             mask = outputs.masks[zone]
             parts = mask if isinstance(mask, tuple) else (mask,)
@@ -48,10 +53,10 @@ def test_a_batch_is_its_single_episodes(agent):
     task = make_task("case5", opponent="random", difficulty="hard")
     episode, outputs = start(task, 4)
     for _ in range(6):
-        choices = agent.act(task, episode, outputs)
+        choices = answers(agent, task, episode, outputs)
         for row in range(4):
             one = take(episode, np.array([row]))
-            alone = agent.act(task, one, task.look(one))
+            alone = answers(agent, task, one, task.look(one))
             for zone in task.zones:
                 whole, single = choices[zone][row], alone[zone][0]
                 for a, b in zip(np.atleast_1d(whole), np.atleast_1d(single), strict=True):
@@ -63,7 +68,8 @@ def test_act_in_a_single_environment():
     env = parallel_env("case5", max_steps=5)
     env.reset(seed=2)
     while env.agents:
-        actions = act_in(env, Greedy())
+        actions, memory = act_in(env, Greedy())
+        assert memory == ()
         assert list(actions) == env.agents
         env.step(actions)
 
@@ -76,10 +82,10 @@ def test_a_line_that_is_out_comes_back_when_that_is_safe(safe, comes_back):
     episode, outputs = start(task, 1)
     out = task.make_action({"set_line_status": [(grid.name_line[1], -1)]})
     zone = task.zones[int(np.flatnonzero(task.system.zones.may_switch[:, 1])[0])]
-    episode, outputs = task.step(episode, DoNothing().act(task, episode, outputs) | {zone: [out]})
+    episode, outputs = task.step(episode, answers(DoNothing(), task, episode, outputs) | {zone: [out]})
     assert episode.state.topology.topo_vect[0, grid.line_or_pos_topo_vect[1]] < 0
     for _ in range(12):
-        episode, outputs = task.step(episode, Reconnect(safe).act(task, episode, outputs))
+        episode, outputs = task.step(episode, answers(Reconnect(safe), task, episode, outputs))
     assert episode.state.running.all()
     assert (episode.state.topology.topo_vect[0, grid.line_or_pos_topo_vect[1]] > 0) == comes_back
 
@@ -100,7 +106,7 @@ def in_danger(task, episode, outputs, threshold=0.95):
         if len(rows) >= 2:
             part = take(episode, rows[:2])
             return part, task.look(part)
-        episode, outputs = task.step(episode, DoNothing().act(task, episode, outputs))
+        episode, outputs = task.step(episode, answers(DoNothing(), task, episode, outputs))
     raise AssertionError("no episode came into danger")
 
 
@@ -110,9 +116,9 @@ def test_greedy_takes_the_best_first_action():
     episode, outputs = in_danger(task, episode, outputs)
     menu = Menu(kinds=("redispatch", "curtail", "storage"))
     candidates = Candidates(task.system, menu)
-    choices = Greedy(enough=2.0, menu=menu).act(task, episode, outputs)  # enough: nothing is improved at all
+    choices = answers(Greedy(enough=2.0, menu=menu), task, episode, outputs)  # enough: nothing is improved at all
     assert all(len(c.kind) == 0 for zone in task.zones for c in choices[zone])
-    choices = Greedy(enough=0.0, margin=1e-9, menu=menu).act(task, episode, outputs)
+    choices = answers(Greedy(enough=0.0, margin=1e-9, menu=menu), task, episode, outputs)
     for row in range(2):
         one = take(episode.state, np.array([row]))
         rows = np.array([0])
@@ -132,7 +138,7 @@ def test_greedy_takes_the_best_first_action():
 def test_greedy_acts_only_in_danger():
     """In calm it may put a line back (one in maintenance is out at the start), and there is nothing else to undo."""
     task, (episode, outputs) = stressed()
-    choices = Greedy(act_above=1e9).act(task, episode, outputs)
+    choices = answers(Greedy(act_above=1e9), task, episode, outputs)
     played = np.concatenate([c.kind for zone in task.zones for c in choices[zone]])
     assert set(played.tolist()) <= {Kind.SET_LINE_STATUS}
 
@@ -144,7 +150,7 @@ def test_greedy_plays_legal_actions_and_outlives_doing_nothing():
         _, (episode, outputs) = stressed()
         illegal = np.zeros(0)
         while episode.state.running.any():
-            episode, outputs = task.step(episode, agent.act(task, episode, outputs))
+            episode, outputs = task.step(episode, answers(agent, task, episode, outputs))
             illegal = np.sum([outputs.infos[zone]["illegal_total"] for zone in task.zones], axis=0)
         return outputs.infos["zone_0"]["survival"], illegal
 
@@ -164,7 +170,7 @@ def test_what_undoes_a_disturbance():
     gen = int(np.flatnonzero(grid.gen_redispatchable & (grid.gen_max_ramp_up > 0))[0])
     zone = task.zones[task.system.zones.gen[gen]]
     asked = task.make_action({"redispatch": [(grid.name_gen[gen], float(grid.gen_max_ramp_up[gen]))]})
-    choices = DoNothing().act(task, episode, outputs) | {zone: [asked]}
+    choices = answers(DoNothing(), task, episode, outputs) | {zone: [asked]}
     after, _ = task.step(episode, choices)
     worth = candidates.undoes(after.state)[0]
     back = (candidates.kind == Kind.REDISPATCH) & (candidates.index == gen) & (candidates.value < 0)
@@ -172,7 +178,7 @@ def test_what_undoes_a_disturbance():
     assert set(np.flatnonzero(worth)) == set(np.flatnonzero(back))
     moved = next(a for a in splits if (candidates.table.entry(a).value == 2).any())
     zone = task.zones[candidates.table.zone[moved]]
-    choices = DoNothing().act(task, episode, outputs) | {zone: [candidates.table.entry(moved)]}
+    choices = answers(DoNothing(), task, episode, outputs) | {zone: [candidates.table.entry(moved)]}
     after, _ = task.step(episode, choices)
     if after.state.running[0]:
         home = np.flatnonzero(candidates.undoes(after.state)[0] == 3)
@@ -197,7 +203,7 @@ def test_a_learned_team_plays_its_policies_in_danger_only():
     loading = episode.state.rho.max(axis=1)
     gate = float(np.median(loading))
     policies = {zone: linear_policy(task, zone, 1, gate) for zone in task.zones}
-    choices = Learned(policies).act(task, episode, outputs)
+    choices = answers(Learned(policies), task, episode, outputs)
     for zone in task.zones:
         legal = outputs.masks[zone][:, 1] == 1
         np.testing.assert_array_equal(choices[zone], np.where((loading >= gate) & legal, 1, 0))
@@ -207,6 +213,6 @@ def test_zones_may_share_a_policy():
     task = make_task("case5", pad=True)
     episode, outputs = start(task, 3)
     shared = Learned({"zones": linear_policy(task, "zone_0", 0, 0.0)})
-    assert set(shared.act(task, episode, outputs)) == set(task.zones)
+    assert set(answers(shared, task, episode, outputs)) == set(task.zones)
     with pytest.raises(KeyError, match="no policy for zone_0"):
-        Learned({"other": linear_policy(task, "zone_0", 0, 0.0)}).act(task, episode, outputs)
+        answers(Learned({"other": linear_policy(task, "zone_0", 0, 0.0)}), task, episode, outputs)

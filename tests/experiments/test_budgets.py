@@ -36,7 +36,7 @@ def played(rules):
     episode, outputs = task.reset(np.arange(3), np.arange(3), 0, N_STEP)
     states, team = [episode.state], Reconnect(safe=np.inf)
     while episode.state.running.any():
-        episode, outputs = task.step(episode, team.act(task, episode, outputs))
+        episode, outputs = task.step(episode, team.act(task, episode, outputs, ())[0])
         states.append(episode.state)
     assert (episode.state.t == N_STEP).all()
     return states, record(task.system, states)

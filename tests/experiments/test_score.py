@@ -60,14 +60,14 @@ def test_costs_are_grid2ops(task, year):
 
 
 def test_a_game_over_costs_the_rest(task):
-    class Cutter:
+    class Cutter(DoNothing):
         """Takes a load off the grid."""
 
-        def act(self, task, episode, outputs):
-            nothing = DoNothing().act(task, episode, outputs)
+        def act(self, task, episode, outputs, memory):
+            nothing, _ = super().act(task, episode, outputs, memory)
             owner = f"zone_{task.system.zones.load[0]}"
             cut = task.make_action({"set_bus": {"loads_id": [(0, -1)]}})
-            return nothing | {owner: [cut] * episode.state.n_env}
+            return nothing | {owner: [cut] * episode.state.n_env}, memory
 
     ours = costs(task, Cutter(), starts())
     cost, worst, n = grid2ops_cost(0, 2020, {"set_bus": {"loads_id": [(0, -1)]}})

@@ -134,7 +134,7 @@ def test_the_reward_prefers_survival(tasks):
     episode, outputs = task.reset(starts.seed, starts.scenario, starts.t_start, np.full(30, 120))
     while episode.state.running.any():
         before = episode
-        episode, outputs = task.step(episode, DoNothing().act(task, episode, outputs))
+        episode, outputs = task.step(episode, DoNothing().act(task, episode, outputs, ())[0])
         reward = outputs.rewards["zone_0"]
         left = (episode.state.t_end - episode.state.t) / 120
         strain = np.clip(episode.state.rho - 0.95, 0, 1).sum(axis=1)
@@ -153,7 +153,7 @@ def test_a_part_time_opponent_attacks_its_share_of_the_episodes(tasks):
         task = make_task("case5", opponent=tasks.PartTimeOpponent(RandomOpponent(), share))
         episode, outputs = task.reset(np.arange(200), 0, 0, 3)
         for _ in range(2):
-            episode, outputs = task.step(episode, DoNothing().act(task, episode, outputs))
+            episode, outputs = task.step(episode, DoNothing().act(task, episode, outputs, ())[0])
         attacked[share] = outputs.infos["zone_0"]["attacks_total"] > 0
     assert not attacked[0.0].any()
     assert attacked[1.0].all()
