@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from agents.base import Agent
+from agents.base import Agent, Choices
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.task import Episode, Outputs, Task
 
@@ -64,19 +65,34 @@ class Results:
         return {Outcome(int(code)).name: int((self.outcome == code).sum()) for code in np.unique(self.outcome)}
 
 
+class Moment(NamedTuple):
+    """A step that was played."""
+
+    before: Episode
+    choices: Choices
+    after: Episode
+    outputs: Outputs
+    """What the agents got after it."""
+
+
+def played(task: Task, agent: Agent, starts: Starts) -> Iterator[Moment]:
+    """The steps of the episodes, side by side, until the last one is over."""
+    limits = np.full(len(starts.seed), starts.max_steps, dtype=np.int32)
+    after, outputs = task.reset(starts.seed, starts.scenario, starts.t_start, limits)
+    memory = agent.initial_memory(task, len(starts.seed))
+    while after.state.running.any():
+        before = after
+        choices, memory = agent.act(task, before, outputs, memory)
+        after, outputs = task.step(before, choices)
+        yield Moment(before, choices, after, outputs)
+
+
 def evaluate(task: Task, agent: Agent, starts: Starts, watch: Watch | None = None) -> Results:
     """Plays the episodes to their ends."""
-    limits = np.full(len(starts.seed), starts.max_steps, dtype=np.int32)
-    episode, outputs = task.reset(starts.seed, starts.scenario, starts.t_start, limits)
-    memory = agent.initial_memory(task, len(starts.seed))
-    done = 0
-    while episode.state.running.any():
-        choices, memory = agent.act(task, episode, outputs, memory)
-        episode, outputs = task.step(episode, choices)
-        done += 1
+    for step, moment in enumerate(played(task, agent, starts), start=1):
         if watch is not None:
-            watch(done, starts.max_steps, _running_survival(episode, done))
-    return _results(task, episode, outputs)
+            watch(step, starts.max_steps, _running_survival(moment.after, step))
+    return _results(task, moment.after, moment.outputs)
 
 
 def _running_survival(episode: Episode, done: int) -> float:

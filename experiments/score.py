@@ -60,7 +60,7 @@ def marks(task: Task, starts: Starts, year: int = 2020) -> Marks:
     return Marks(
         no_trips=costs(without_trips, Reconnect(safe=np.inf), starts, year, unserved=False),
         do_nothing=costs(task, DoNothing(), starts, year),
-        worst=_load_cost(task, starts, np.zeros(len(starts.seed), dtype=np.int64)),
+        worst=load_cost(task, starts, np.zeros(len(starts.seed), dtype=np.int64)),
     )
 
 
@@ -87,10 +87,10 @@ def costs(
             listener.hear(episode.state, running)
         total += outputs.rewards[task.zones[0]]
     played = (episode.state.t - episode.state.t_start).astype(np.int64)
-    return total + _load_cost(task, starts, played) if unserved else total
+    return total + load_cost(task, starts, played) if unserved else total
 
 
-def _load_cost(task: Task, starts: Starts, played: np.ndarray) -> np.ndarray:
+def load_cost(task: Task, starts: Starts, played: np.ndarray) -> np.ndarray:
     """(n_episode,) load of all steps after ``played`` at the dearest generator; MW count per step as there."""
     lost = np.zeros(len(starts.seed))
     for i, (scenario, first) in enumerate(zip(starts.scenario, starts.t_start, strict=True)):
