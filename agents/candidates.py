@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from agents.base import Choices
 from marlgrid.model.system import System
-from marlgrid.simulation.action import NO_COMMANDS, Action, Kind
+from marlgrid.simulation.action import NO_COMMANDS, Action, Commands, Kind
 from marlgrid.simulation.forecast import simulate
 from marlgrid.simulation.rules import legal
 from marlgrid.simulation.state import Outcome, State, take
-from marlgrid.task.actions import DiscreteActions
-from marlgrid.task.menu import Menu
+from marlgrid.task.menu import Menu, table
 from marlgrid.task.task import Task
 
 LOST = np.inf
@@ -21,16 +22,16 @@ CHUNK = 4096
 
 
 class Candidates:
-    """The ready actions of all zones of a system: which are legal, what they undo, and what they would lead to."""
+    """The ready actions of all zones of a system, or of one: which are legal, what they undo, what they lead to."""
 
-    def __init__(self, system: System, menu: Menu | None = None) -> None:
+    def __init__(self, system: System, menu: Menu | None = None, zone: int | None = None) -> None:
         self.system = system
-        self.table = DiscreteActions(system, menu).table
+        acting = range(system.n_zone) if zone is None else (zone,)
+        self.table = table([_ready(system, menu or Menu(), z) if z in acting else [] for z in range(system.n_zone)])
         commands, start = self.table.commands, self.table.start
-        self.size = np.diff(start)
-        first = np.minimum(start[:-1], max(len(commands.kind) - 1, 0))
-        self.kind = np.where(self.size > 0, commands.kind[first], -1)
-        """(n_action,) of the first command; -1 does nothing."""
+        first = start[:-1]
+        self.kind = commands.kind[first]
+        """(n_action,) of the first command, as the next two."""
         self.index = commands.index[first]
         self.value = commands.value[first]
         self.splits = np.isin(self.kind, (Kind.SET_BUS, Kind.CHANGE_BUS)) | (
@@ -39,13 +40,12 @@ class Candidates:
         """(n_action,) bool: takes a line out or moves something to another busbar, which may leave a weaker grid."""
         home = system.grid.start_topo_vect[np.where(self.kind == Kind.SET_BUS, self.index, 0)]
         self._all_home = np.array(
-            [self.size[a] > 0 and bool(np.all(self._entry_values(a) == home[a])) for a in range(len(self.size))]
+            [bool(np.all(self._entry_values(a) == home[a])) for a in range(len(self.kind))], dtype=bool
         ) & (self.kind == Kind.SET_BUS)
 
     def legal(self, state: State) -> np.ndarray:
-        """(n_env, n_action) bool; doing nothing is left out."""
-        allowed = legal(self.system, state, self.table.commands, self.table.start, self.table.zone)
-        return allowed & (self.size > 0)
+        """(n_env, n_action) bool; doing nothing is not among them."""
+        return legal(self.system, state, self.table.commands, self.table.start, self.table.zone)
 
     def reconnects(self, state: State) -> np.ndarray:
         """(n_env, n_action) bool: puts back a line that is out, and nothing else."""
@@ -115,14 +115,11 @@ class Candidates:
         return values[:, np.where(which, self.index, 0)]
 
 
-class Prepared:
-    """The candidates of the last system asked for: an agent may be used on several tasks in turn."""
+@lru_cache(maxsize=64)
+def candidates_of(system: System, menu: Menu | None = None, zone: int | None = None) -> Candidates:
+    """The candidates of a system, made once."""
+    return Candidates(system, menu, zone)
 
-    def __init__(self, menu: Menu | None = None) -> None:
-        self.menu = menu
-        self._last: Candidates | None = None
 
-    def of(self, system: System) -> Candidates:
-        if self._last is None or self._last.system is not system:
-            self._last = Candidates(system, self.menu)
-        return self._last
+def _ready(system: System, menu: Menu, zone: int) -> list[Commands]:
+    return [option for component in menu.components(system, zone) for option in component.options]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,24 @@ class Patch:
 
     def in_the_whole(self, commands: Commands) -> Commands:
         """Commands in the numbers of the whole grid."""
-        index = {
+        numbers = self._numbers
+        translated = [numbers[Kind(int(kind))][i] for kind, i in zip(commands.kind, commands.index, strict=True)]
+        return commands._replace(index=np.array(translated, dtype=np.int32))
+
+    def of_the_whole(self, commands: Commands) -> Commands:
+        """Commands in the numbers of the patch. Raises ValueError for an element that is not in it."""
+        translated = []
+        for kind, i in zip(commands.kind, commands.index, strict=True):
+            here = np.flatnonzero(self._numbers[Kind(int(kind))] == i)
+            if len(here) == 0:
+                raise ValueError(f"{Kind(int(kind)).name} of element {i}: not in what is seen")
+            translated.append(here[0])
+        return commands._replace(index=np.array(translated, dtype=np.int32))
+
+    @cached_property
+    def _numbers(self) -> dict[Kind, np.ndarray]:
+        """Numbers in the whole grid of the elements that commands of each kind are about."""
+        return {
             Kind.SET_LINE_STATUS: self.line,
             Kind.CHANGE_LINE_STATUS: self.line,
             Kind.SET_BUS: self.place,
@@ -78,8 +96,6 @@ class Patch:
             Kind.RAISE_ALARM: self.alarm,
             Kind.RAISE_ALERT: self.alert,
         }
-        translated = [index[Kind(int(kind))][i] for kind, i in zip(commands.kind, commands.index, strict=True)]
-        return commands._replace(index=np.array(translated, dtype=np.int32))
 
 
 def patch_of(system: System, seen: np.ndarray) -> Patch:
