@@ -25,6 +25,8 @@ class TrainSettings:
 
     case: str = setting("case14", "built-in case, Grid2Op environment name or folder")
     zones: int = setting(0, "number of zones; 0 takes the zones of the case")
+    partition: str = setting("automatic", "how zones are cut: automatic, substation (one each), voltage, scattered")
+    tie_lines: str = setting("both", "who may switch a line between two zones: both, origin, none")
     name: str = setting("", "folder under runs/; empty: the case's name")
     iterations: int = setting(50, "PPO iterations to train for")
     minutes: float = setting(0.0, "time to train for, instead of a number of iterations")

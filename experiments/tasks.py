@@ -13,6 +13,7 @@ from agents.do_nothing import DoNothing
 from agents.team import SHARED
 from experiments.budgets import CASE, changes_in
 from experiments.settings import TrainSettings
+from experiments.zones_partitions import zones_spec
 from marlgrid import seeding
 from marlgrid.env.registry import make_task
 from marlgrid.model.datasets.case import load_case
@@ -43,7 +44,8 @@ def task_of(settings: TrainSettings, opponent: str, split: str) -> Task:
     pad = settings.policies == "shared"
     return make_task(
         settings.case,
-        zones=settings.zones or None,
+        zones=zones_spec(settings.partition, settings.zones),
+        tie_lines=settings.tie_lines,
         opponent="agent" if opponent == "learned" else opponent_from(opponent),
         actions=partial(gentle_actions, pad=pad),
         pad=pad,
