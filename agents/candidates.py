@@ -84,11 +84,15 @@ class Candidates:
         return chosen
 
     def loading_after(self, task: Task, state: State, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """(n,) highest rho one step ahead; ``LOST`` after a blackout, or when a zone's action is refused.
+        """(n,) highest rho one step ahead, see ``rho_after``."""
+        return self.rho_after(task, state, rows, chosen).max(axis=1, initial=0.0)
+
+    def rho_after(self, task: Task, state: State, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """(n, n_line) rho one step ahead; ``LOST`` after a blackout, or when a zone's action is refused.
 
         Copy k continues episode ``rows[k]`` with the table entries ``chosen[k]`` (n_zone,), -1 for nothing.
         """
-        loading = np.empty(len(rows))
+        rho = np.empty((len(rows), self.system.grid.n_line))
         for at in range(0, len(rows), CHUNK):
             part = slice(at, at + CHUNK)
             idle = chosen[part] < 0
@@ -97,8 +101,8 @@ class Candidates:
             action = Action(self.table.commands, first, last)
             after, ruling = simulate(task.system, task.foreseeing, task.series, take(state, rows[part]), action)
             fine = (after.outcome <= Outcome.TIME_LIMIT) & ruling.accepted.all(axis=1)
-            loading[part] = np.where(fine, after.rho.max(axis=1), LOST)
-        return loading
+            rho[part] = np.where(fine[:, None], after.rho, LOST)
+        return rho
 
     def choices(self, chosen: np.ndarray) -> Choices:
         """Commands of every zone out of table entries (n_env, n_zone)."""

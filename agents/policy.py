@@ -10,8 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from agents.view import View
+from marlgrid import seeding
 from marlgrid.task.actions import Mask
 from marlgrid.task.task import Episode, Outputs, Task
+
+STREAM_POLICY = 901
+"""One stream of draws per zone from here on."""
 
 
 class Policy(Protocol):
@@ -46,6 +50,12 @@ class Seen:
     @property
     def n_env(self) -> int:
         return len(self.alarm)
+
+    def draws(self, n: int) -> np.ndarray:
+        """(n_env, n) numbers in [0, 1) for policies that play at random: they follow from the episodes' seeds."""
+        task, episode = self._source
+        state = episode.state
+        return seeding.uniform(state.seed, state.t, STREAM_POLICY + task.zones.index(self.zone), n)
 
     @cached_property
     def view(self) -> View:

@@ -1,0 +1,80 @@
+"""Teams and policies by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from agents.base import Agent
+from agents.coordinator import Coordinator
+from agents.do_nothing import DoNothing, Idle
+from agents.expert import Expert
+from agents.greedy import Greedy
+from agents.learned import Learned
+from agents.planner import OfZone
+from agents.policy import Policy
+from agents.random_legal import RandomLegal, Uniform
+from agents.reconnect import Reconnect
+from agents.team import Team
+
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "do-nothing": Idle,
+    "random-legal": Uniform,
+    "zone-reconnect": lambda: OfZone(Reconnect()),
+    "zone-greedy": lambda: OfZone(Greedy()),
+    "zone-expert": lambda: OfZone(Expert()),
+}
+"""Policies of one zone, which see what it sees."""
+
+AGENTS: dict[str, Callable[[], Agent]] = {
+    "do-nothing": DoNothing,
+    "random-legal": RandomLegal,
+    "reconnect": Reconnect,
+    "greedy": Greedy,
+    "expert": Expert,
+    "coordinator": Coordinator,
+}
+"""Teams that act as one."""
+
+
+def agent_from(text: str) -> Agent:
+    """The team that a text stands for.
+
+    A name of ``AGENTS``; a name of ``POLICIES``, then all zones play it; the folder of a checkpoint; or different
+    policies by zone, ``"zone_0=zone-expert,zone_1=runs/x/checkpoint,zones=do-nothing"`` (``zones``: all others; a
+    checkpoint lends the network that it has for the zone). Raises ValueError for anything else.
+    """
+    if "=" in text and not Path(text).exists():
+        return Team(dict(_part(part, text) for part in text.split(",")))
+    if text in AGENTS:
+        return AGENTS[text]()
+    if text in POLICIES:
+        return Team({"zones": POLICIES[text]()})
+    if Path(text).is_dir():
+        return Learned.load(text)
+    names = [*AGENTS, *(name for name in POLICIES if name not in AGENTS)]
+    raise ValueError(
+        f"there is no agent {text!r}: choose from {names}, give the folder of a checkpoint, or policies by zone as in "
+        "'zone_0=zone-expert,zones=do-nothing'"
+    )
+
+
+def policy_from(text: str, zone: str) -> Policy:
+    """The policy of a zone that a text stands for: a name of ``POLICIES``, or the folder of a checkpoint.
+
+    Raises ValueError for anything else, KeyError for a checkpoint without a network for the zone.
+    """
+    if text in POLICIES:
+        return POLICIES[text]()
+    if Path(text).is_dir():
+        return Learned.load(text).policy(zone)
+    raise ValueError(f"there is no policy {text!r} of a zone: choose from {[*POLICIES]}, or give a checkpoint's folder")
+
+
+def _part(part: str, text: str) -> tuple[str, Policy]:
+    zone, sign, name = part.partition("=")
+    if not sign:
+        raise ValueError(
+            f"{text!r}: give zone=policy, separated by commas, as in 'zone_0=zone-expert,zones=do-nothing'"
+        )
+    return zone.strip(), policy_from(name.strip(), zone.strip())
