@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents.base import Agent
-from experiments.evaluation import Starts, Watch
+from experiments.evaluation import Starts, Watch, played
 from marlgrid.simulation.action import NO_COMMANDS, Action, Attack, Commands, joint
 from marlgrid.simulation.state import Outcome, State, take
 from marlgrid.task.opponents.tape import begun
@@ -59,22 +59,16 @@ def record(task: Task, agent: Agent, starts: Starts, watch: Watch | None = None)
     """
     if task.opponent_agent:
         raise ValueError("the opponent is an agent here: record a task with a scripted opponent, or with a learned one")
-    n = len(starts.seed)
-    episode, outputs = task.reset(
-        starts.seed, starts.scenario, starts.t_start, np.full(n, starts.max_steps, dtype=np.int32)
-    )
-    memory = agent.initial_memory(task, n)
-    states, memories, asked = [episode.state], [], []
-    while episode.state.running.any():
-        memories.append(memory)
-        choices, memory = agent.act(task, episode, outputs, memory)
-        asked.append(task.actions.joint([choices[zone] for zone in task.zones]))
-        episode, outputs = task.step(episode, choices)
-        states.append(episode.state)
+    states, memories, asked = [], [], []
+    for moment in played(task, agent, starts):
+        states.append(moment.before.state)
+        memories.append(moment.memory)
+        asked.append(task.actions.joint([moment.choices[zone] for zone in task.zones]))
         if watch is not None:
-            watch(len(asked), starts.max_steps, float(episode.state.running.mean()))
-    state = episode.state
-    n_step = (state.t - state.t_start).tolist()
+            watch(len(asked), starts.max_steps, float(moment.after.state.running.mean()))
+    last = moment.after.state
+    states.append(last)
+    n_step = (last.t - last.t_start).tolist()
     return [_recorded(task, env, states[: k + 1], memories[:k], asked[:k]) for env, k in enumerate(n_step)]
 
 
@@ -97,7 +91,7 @@ def in_time(records: list[Any], env: int) -> Any:
         # the states that a step writes know their block of memory, which these rows are not in
         plain = State if isinstance(first, State) else type(first)
         return plain(*parts) if hasattr(first, "_fields") else tuple(parts)
-    return np.stack([record[env] for record in records])
+    return np.concatenate([record[env : env + 1] for record in records])
 
 
 def _commands(action: Action, env: int, zone: int) -> Commands:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -69,6 +69,8 @@ class Moment(NamedTuple):
     """A step that was played."""
 
     before: Episode
+    memory: Any
+    """What the team remembered when it was asked."""
     choices: Choices
     after: Episode
     outputs: Outputs
@@ -82,9 +84,10 @@ def played(task: Task, agent: Agent, starts: Starts) -> Iterator[Moment]:
     memory = agent.initial_memory(task, len(starts.seed))
     while after.state.running.any():
         before = after
-        choices, memory = agent.act(task, before, outputs, memory)
+        remembered = memory
+        choices, memory = agent.act(task, before, outputs, remembered)
         after, outputs = task.step(before, choices)
-        yield Moment(before, choices, after, outputs)
+        yield Moment(before, remembered, choices, after, outputs)
 
 
 def evaluate(task: Task, agent: Agent, starts: Starts, watch: Watch | None = None) -> Results:
