@@ -58,3 +58,15 @@ def rows_of(memory: Memory, rows: np.ndarray) -> Memory:
         parts = (rows_of(part, rows) for part in memory)
         return type(memory)(*parts) if hasattr(memory, "_fields") else tuple(parts)  # type: ignore[return-value]
     return memory[rows]  # type: ignore[index]
+
+
+def with_rows(memory: Memory, rows: np.ndarray, part: Memory) -> Memory:
+    """The memory with some episodes' part replaced by that of others."""
+    if isinstance(memory, dict):
+        return {key: with_rows(old, rows, part[key]) for key, old in memory.items()}  # type: ignore
+    if isinstance(memory, tuple):
+        parts = [with_rows(old, rows, new) for old, new in zip(memory, part, strict=True)]  # type: ignore
+        return type(memory)(*parts) if hasattr(memory, "_fields") else tuple(parts)  # type: ignore[return-value]
+    memory = memory.copy()  # type: ignore[attr-defined]
+    memory[rows] = part  # type: ignore[index]
+    return memory

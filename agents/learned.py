@@ -20,7 +20,8 @@ from marlgrid.task.actions import Mask
 class Trained:
     """A zone that plays the best legal action of a trained network.
 
-    Where that was trained to act only above a line loading, the zone does nothing in calmer steps.
+    Where that was trained to act only above a line loading, the zone does nothing in calmer steps, unless a line waits
+    to be put back.
     """
 
     network: Network
@@ -30,7 +31,8 @@ class Trained:
 
     def act(self, seen: Seen, mask: Mask, memory: Any) -> tuple[np.ndarray, Any]:
         chosen = self.network.act(seen.observation, mask)
-        calm = (seen.alarm < self.network.act_above).reshape(-1, *[1] * (chosen.ndim - 1))
+        calm = (seen.alarm < self.network.act_above) & ~seen.waiting
+        calm = calm.reshape(-1, *[1] * (chosen.ndim - 1))
         return np.where(calm, 0, chosen), memory
 
 

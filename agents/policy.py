@@ -12,6 +12,7 @@ import numpy as np
 from agents.view import View
 from marlgrid import seeding
 from marlgrid.task.actions import Mask
+from marlgrid.task.occasions import line_waits
 from marlgrid.task.task import Episode, Outputs, Task
 
 STREAM_POLICY = 901
@@ -39,13 +40,17 @@ class Seen:
     observation: np.ndarray
     """(n_env, n) float32: the zone's observation in the task."""
     alarm: np.ndarray
-    """(n_env,) highest line loading of the whole grid: the one figure that every zone is told."""
+    """(n_env,) highest line loading of the whole grid, which every zone is told."""
+    waiting: np.ndarray
+    """(n_env,) bool: somewhere a line is out that could be put back, which every zone is told too."""
     _source: tuple[Task, Episode]
 
     @classmethod
     def of(cls, task: Task, episode: Episode, outputs: Outputs, zone: str) -> Seen:
         """Of one zone, as the task has it."""
-        return cls(zone, outputs.observations[zone], episode.state.rho.max(axis=1), (task, episode))
+        state = episode.state
+        waiting = line_waits(task.system, state)
+        return cls(zone, outputs.observations[zone], state.rho.max(axis=1), waiting, (task, episode))
 
     @property
     def n_env(self) -> int:

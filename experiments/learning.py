@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from agents.attackers import LearnedOpponent
 from agents.learned import Learned
+from agents.mixed import team_from
 from experiments.bootstrap import mean_interval
 from experiments.evaluation import Starts, evaluate
 from experiments.report import report
-from experiments.settings import TrainSettings
+from experiments.settings import Settings, TrainSettings
 from experiments.tasks import task_of
+from marlgrid.task.features import OPPONENT
 
 CHECK_SECONDS = 20.0
 """Between two checkpoints, each with an evaluation."""
 COLUMNS = (
     "iteration", "seconds", "decisions", "survival", "illegal_total", "overload_total", "attacks_total",
-    "unserved_mwh_total", "episode_return_mean", "entropy", "validation", "validation_low", "validation_high",
+    "unserved_mwh_total", "episode_return_mean", "entropy", "level", "multiplier", "cost",
+    "validation", "validation_low", "validation_high",
 )  # fmt: skip
 
 
@@ -61,21 +67,18 @@ def run(settings: TrainSettings, make: Callable[[TrainSettings], Learner]) -> in
     return 0
 
 
-def resumed(settings: TrainSettings) -> TrainSettings:
-    """The settings of the run to be continued; only how long is taken from the command line."""
+def resumed(
+    settings: Settings, made: str = "checkpoint", longer: Sequence[str] = ("minutes", "iterations")
+) -> Settings:
+    """The settings of the run to be continued, which has ``made``; only those that say how long are the given ones."""
     path = settings.folder / "settings.json"
-    if not (settings.folder / "checkpoint").is_dir() or not path.is_file():
-        sys.exit(f"nothing to resume in {settings.folder}/ (no checkpoint and settings.json): run without --resume")
+    if not (settings.folder / made).is_dir() or not path.is_file():
+        sys.exit(f"nothing to resume in {settings.folder}/ (no {made} and settings.json): run without --resume")
     saved = json.loads(path.read_text())
-    known = {field.name for field in fields(TrainSettings)}
+    known = {field.name for field in fields(settings)}
     saved = {name: value for name, value in saved.items() if name in known}
-    return replace(
-        TrainSettings(**saved),
-        minutes=settings.minutes,
-        iterations=settings.iterations,
-        resume=True,
-        name=settings.name,
-    )
+    asked = {option: getattr(settings, option) for option in (*longer, "name")}
+    return replace(type(settings)(**saved), resume=True, **asked)
 
 
 def train(settings: TrainSettings, make: Callable[[TrainSettings], Learner]) -> None:
@@ -83,7 +86,7 @@ def train(settings: TrainSettings, make: Callable[[TrainSettings], Learner]) -> 
     stop = StopRequest()
     learner = make(settings)
     check = Validation(settings)
-    log = LearningLog(settings.folder / "learning.csv", keep=settings.resume)
+    log = LearningLog(settings.folder / "learning.csv", keep=math.inf if settings.resume else 0)
     seconds = 60.0 * settings.minutes
     with stop, tqdm(total=round(seconds) or settings.iterations, unit="s" if seconds else "it") as bar:
         began = checked = time.monotonic()
@@ -103,6 +106,7 @@ def train(settings: TrainSettings, make: Callable[[TrainSettings], Learner]) -> 
                 break
     if stop.asked:
         print("training stopped; the last checkpoint is kept (--resume continues it)", flush=True)
+    log.close()
     learner.close()
 
 
@@ -119,34 +123,50 @@ def save(learner: Learner, path: Path) -> None:
 
 
 class Validation:
-    """Survival of the team as it stands, on validation scenarios without attacks."""
+    """Survival on validation scenarios: of the team as it stands, without attacks; or of the frozen team against the
+    opponent as it stands."""
 
     def __init__(self, settings: TrainSettings) -> None:
+        self.settings = settings
         self.task = task_of(settings, "none", "validation")
         self.starts = Starts.of_split(self.task, "validation", settings.validation_episodes, settings.max_steps)
 
-    def __call__(self, team: Learned) -> dict[str, float]:
-        survival = evaluate(self.task, team, self.starts).survival
+    def __call__(self, trained: Learned) -> dict[str, float]:
+        task, team = self.task, trained
+        if self.settings.learner == "opponent":
+            attacker = LearnedOpponent(trained.policies[OPPONENT].network)
+            task, team = task_of(self.settings, attacker, "validation"), team_from(self.settings.defenders)
+        survival = evaluate(task, team, self.starts).survival
         low, high = mean_interval(survival)
         return {"validation": float(survival.mean()), "validation_low": low, "validation_high": high}
 
 
 class LearningLog:
-    """``learning.csv``, written row by row so that nothing is lost."""
+    """``learning.csv``, written row by row so that nothing is lost, and the same for TensorBoard in ``tensorboard/``.
 
-    def __init__(self, path: Path, keep: bool) -> None:
+    With ``keep`` it goes on after the rows up to the iteration ``keep``: later ones will be made again.
+    """
+
+    def __init__(self, path: Path, keep: float = 0) -> None:
         self.path, self.last = path, dict.fromkeys(COLUMNS, float("nan"))
-        self.seconds = 0.0
+        rows: list[dict[str, str]] = []
         if keep and path.exists():
             with path.open() as file:
-                rows = list(csv.DictReader(file))
-            self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
-        else:
-            self._write(COLUMNS, "w")
+                rows = [row for row in csv.DictReader(file) if float(row["iteration"]) <= keep]
+        self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
+        self._write(COLUMNS, "w")
+        for row in rows:
+            self._write([row.get(name, "") for name in COLUMNS], "a")
+        self._board = SummaryWriter(
+            str(path.parent / "tensorboard"), purge_step=int(float(rows[-1]["iteration"])) + 1 if rows else 0
+        )
 
     def add(self, row: dict[str, float]) -> None:
         self.last |= row
         self._write([row.get(name, "") for name in COLUMNS], "a")
+        for name, value in row.items():
+            self._board.add_scalar(name, value, int(row["iteration"]))
+        self._board.flush()
 
     def headline(self) -> str:
         """For the progress bar."""
@@ -155,6 +175,9 @@ class LearningLog:
             f"survival {last['survival']:.0%}, validation {last['validation']:.0%}, "
             f"{last['decisions'] / 1000:.0f}k decisions"
         )
+
+    def close(self) -> None:
+        self._board.close()
 
     def _write(self, row: Any, mode: str) -> None:
         with self.path.open(mode, newline="") as file:

@@ -6,12 +6,23 @@ import argparse
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 CLIP = 0.2
 """How far a gradient step may move the probability of an action, as a part of it."""
 VALUE_CLIP = 100.0
 """Largest squared error of a value that counts."""
+CHOICES = {
+    "algorithm": ("ippo", "mappo", "dqn"),
+    "policies": ("independent", "shared"),
+    "learner": ("zones", "opponent"),
+    "cost": ("", "overload", "disconnected", "unserved_mwh", "illegal"),
+    "multiplier": ("dual", "pid"),
+    "opponent_reward": ("team", "unserved", "blackout"),
+}
+"""Settings that are one of a few words."""
+
+Settings = TypeVar("Settings", bound="TrainSettings")
 
 
 def setting(default: Any, help_text: str) -> Any:
@@ -33,16 +44,32 @@ class TrainSettings:
     resume: bool = setting(False, "continue from the checkpoint of the run of this name")
     seed: int = setting(0, "of networks and episodes")
 
+    algorithm: str = setting(
+        "ippo", "PPO with local critics (ippo) or central ones (mappo); dqn: experiments.train only"
+    )
     policies: str = setting("independent", "one network per zone (independent), or one for all zones (shared)")
-    central_critic: bool = setting(False, "the critics also see the state of the whole grid")
+    learner: str = setting("zones", "who learns: the zones, or the opponent against frozen zones")
+    start_from: str = setting("", "checkpoint whose networks the learner starts with")
 
-    opponent: str = setting("random", "attacker in training: none, random, weighted, geometric, or learned")
+    opponent: str = setting(
+        "random", "attackers in training: names and checkpoints joined by +; learned: beside the zones"
+    )
     attack_budget: str = setting("case", "how often it may attack: case (its own terms), none, day-1, day-2, 4-hours")
+    defenders: str = setting("do-nothing", "teams that an opponent learns against: names and checkpoints joined by +")
+    opponent_reward: str = setting("team", "what an opponent gains: team (minus the zones' reward), unserved, blackout")
     attacked_share: float = setting(0.25, "part of the training episodes in which the opponent is there")
     scenarios: int = setting(400, "training scenarios (weeks) to draw from")
     max_steps: int = setting(288, "steps of an episode: a day of five-minute steps")
     observation: str = setting("global", "what a zone sees: local, neighbourhood, global")
     act_above: float = setting(0.9, "the team decides only when the highest line loading reaches this")
+
+    difficulty: str = setting("default", "of the case: easy, default, hard, or a level of the Grid2Op folder")
+    curriculum: str = setting("", "levels before the run's own, such as easy:none,default:day-1 (difficulty:budget)")
+    curriculum_survival: float = setting(0.8, "mean survival at which the next level begins")
+    curriculum_episodes: int = setting(100, "finished episodes of a level before the next one may begin")
+    cost: str = setting("", "cost held below a limit: overload, disconnected, unserved_mwh or illegal; empty: none")
+    cost_limit: float = setting(1.0, "of the mean sum of that cost over an episode and all zones")
+    multiplier: str = setting("pid", "how the price of the cost follows it: dual ascent (dual) or pid")
 
     learning_rate: float = setting(1e-3, "of Adam")
     batch: int = setting(4000, "decisions per iteration")
@@ -60,10 +87,23 @@ class TrainSettings:
     test_episodes: int = setting(50, "held-out episodes of the final table")
 
     def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, choose from {allowed}")
         if self.opponent == "learned" and self.act_above > 0:
             raise ValueError(
                 f"act_above is {self.act_above}, but an opponent that learns acts in calm steps too: add --act-above 0"
             )
+
+    @property
+    def central_critic(self) -> bool:
+        """The critics also see the state of the whole grid."""
+        return self.algorithm == "mappo"
+
+    @property
+    def opponent_learns(self) -> bool:
+        """The opponent is an agent, alone or beside the zones."""
+        return self.learner == "opponent" or self.opponent == "learned"
 
     @property
     def folder(self) -> Path:
@@ -77,18 +117,22 @@ class TrainSettings:
 
 def settings_from(arguments: list[str] | None = None, program: str = "experiments.train") -> TrainSettings:
     """The settings of a command line. Wrong options end the program with a usage message."""
+    purpose = "Trains a team of zones with PPO and compares it with baselines on held-out scenarios."
+    return parsed(TrainSettings, arguments, program, purpose)
+
+
+def parsed(kind: type[Settings], arguments: list[str] | None, program: str, purpose: str) -> Settings:
+    """Settings of any kind, every field an option."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m {program}",
-        description="Trains a team of zones with PPO and compares it with baselines on held-out scenarios.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        prog=f"python -m {program}", description=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    for option in fields(TrainSettings):
+    for option in fields(kind):
         flag, text = "--" + option.name.replace("_", "-"), option.metadata["help"]
         if isinstance(option.default, bool):
             parser.add_argument(flag, action="store_true", help=text)
         else:
             parser.add_argument(flag, type=type(option.default), default=option.default, help=text, metavar="")
     try:
-        return TrainSettings(**vars(parser.parse_args(arguments)))
+        return kind(**vars(parser.parse_args(arguments)))
     except ValueError as error:
         parser.error(str(error))

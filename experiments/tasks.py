@@ -3,32 +3,32 @@
 # ruff: noqa: ARG002 - the protocol says what the arguments are
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
+from agents.attackers import MixedOpponent, attacker_from
 from agents.do_nothing import DoNothing
 from agents.team import SHARED
+from experiments.attack_rewards import opponent_reward
 from experiments.budgets import CASE, changes_in
 from experiments.settings import TrainSettings
 from experiments.zones_partitions import zones_spec
-from marlgrid import seeding
 from marlgrid.env.registry import make_task
 from marlgrid.model.datasets.case import load_case
+from marlgrid.model.datasets.customising import Case
 from marlgrid.model.system import System
-from marlgrid.model.time_series import TimeSeries
-from marlgrid.powerflow.base import PowerFlow
-from marlgrid.simulation.action import Action, Attack, Commands, Kind, SubstationAttack
+from marlgrid.simulation.action import Action, Commands, Kind
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.actions import DiscreteActions
 from marlgrid.task.menu import Menu
-from marlgrid.task.opponents import Opponent, opponent_from
+from marlgrid.task.occasions import occasions
+from marlgrid.task.opponents import NoOpponent, Opponent
 from marlgrid.task.task import Task
-
-STREAM_PEACE = 951
 
 OBSERVED = (
     "rho", "line_status", "timestep_overflow", "time_before_cooldown_line", "attack_remaining", "gen_p",
@@ -38,15 +38,18 @@ OBSERVED = (
 """What the zones see: loadings, generators, loads and the clock; substations stay whole, so busbars tell nothing."""
 
 
-def task_of(settings: TrainSettings, opponent: str, split: str) -> Task:
-    """The task against one attacker (``"none"``: without any; ``"learned"``: the opponent is an agent)."""
+def task_of(settings: TrainSettings, opponent: str | Opponent, split: str) -> Task:
+    """The task against one attacker: an object, or as ``attacker_from`` takes it; ``"learned"``: it is an agent."""
     # zones that share a network need equal spaces
     pad = settings.policies == "shared"
-    return make_task(
-        settings.case,
-        zones=zones_spec(settings.partition, settings.zones),
-        tie_lines=settings.tie_lines,
-        opponent="agent" if opponent == "learned" else opponent_from(opponent),
+    agent = opponent == "learned"
+    if isinstance(opponent, str) and not agent:
+        opponent = attacker_from(opponent)
+    system, series = loaded(settings)
+    task = make_task(
+        # a copy, because which scenarios belong to a split is the task's own affair
+        (system, copy(series)),
+        opponent="agent" if agent else opponent,
         actions=partial(gentle_actions, pad=pad),
         pad=pad,
         observation={"scope": settings.observation, "attributes": OBSERVED},
@@ -54,13 +57,25 @@ def task_of(settings: TrainSettings, opponent: str, split: str) -> Task:
         attack=terms_of(settings),
         split=split,
     )
+    gain = opponent_reward(settings.opponent_reward, task.series) if agent else None
+    return task if gain is None else replace(task, opponent_reward=gain)
 
 
 def terms_of(settings: TrainSettings) -> dict[str, Any] | None:
     """The changes that the attack budget makes to the attack rules of the case; None without one."""
     if settings.attack_budget == CASE:
         return None
-    return changes_in(load_case(settings.case).system, settings.attack_budget)
+    return changes_in(loaded(settings).system, settings.attack_budget)
+
+
+def loaded(settings: TrainSettings) -> Case:
+    """The system and series of a run, shared by all tasks of a process: what one generated the others need not."""
+    return _loaded(settings.case, settings.partition, settings.zones, settings.tie_lines, settings.difficulty)
+
+
+@lru_cache(maxsize=4)
+def _loaded(case: str, partition: str, zones: int, tie_lines: str, difficulty: str) -> Case:
+    return load_case(case, zones=zones_spec(partition, zones), tie_lines=tie_lines, difficulty=difficulty)
 
 
 @dataclass(frozen=True)
@@ -76,14 +91,14 @@ class TrainingTask:
 @lru_cache(maxsize=2)
 def _training_task(settings: TrainSettings) -> Task:
     """One for all environments of a process, so that they share the scenarios that were generated."""
-    learned = settings.opponent == "learned"
-    task = task_of(settings, "learned" if learned else "none", "train")
+    task = task_of(settings, "learned" if settings.opponent_learns else "none", "train")
     pool = task.series.splits["train"][: settings.scenarios]
     # a scenario costs more to generate than to play: a pool that fits into the cache is drawn from again and again
     task.series.splits = {**task.series.splits, "train": pool}
-    if learned:
+    if settings.opponent_learns:
         return task
-    return replace(task, opponent=PartTimeOpponent(opponent_from(settings.opponent), settings.attacked_share))
+    share = settings.attacked_share
+    return replace(task, opponent=MixedOpponent((attacker_from(settings.opponent), NoOpponent()), (share, 1 - share)))
 
 
 def gentle_actions(system: System, pad: bool = False) -> DiscreteActions:
@@ -127,31 +142,6 @@ class MarginReward:
         return np.where(lost, -self.blackout - self.left * left, -strain)
 
 
-@dataclass(frozen=True)
-class PartTimeOpponent:
-    """An attacker that is there in a share of the episodes only, drawn from their seeds."""
-
-    opponent: Opponent
-    share: float
-
-    def bind(self, series: TimeSeries, solver: PowerFlow) -> PartTimeOpponent:
-        """On a task's time series and power flow, for attackers that look ahead."""
-        bind = getattr(self.opponent, "bind", None)
-        return self if bind is None else replace(self, opponent=bind(series, solver))
-
-    def reset(self, system: System, state: State) -> Any:
-        return self.opponent.reset(system, state)
-
-    def attack(self, system: System, state: State, memory: Any) -> tuple[Attack, Any]:
-        attack, memory = self.opponent.attack(system, state, memory)
-        drawn = seeding.uniform(state.seed, np.zeros_like(state.seed), STREAM_PEACE, 1)
-        there = drawn < self.share
-        subs = attack.subs
-        if subs is not None:
-            subs = SubstationAttack(np.where(there, subs.duration, 0), np.where(there, subs.bus, 0))
-        return Attack(np.where(there, attack.duration, 0), subs), memory
-
-
 def scales_of(settings: TrainSettings, task: Task) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Policy id -> (mean, std) of the observations in the steps in which the team decides."""
     scales = observation_scales(task, settings.act_above)
@@ -175,7 +165,7 @@ def observation_scales(
     idle = DoNothing()
     quiet = {agent: np.zeros(n_episode, np.int64) for agent in task.agents}
     while episode.state.running.any():
-        rows = episode.state.running & (episode.state.rho.max(axis=1) >= act_above)
+        rows = episode.state.running & occasions(task.system, episode.state, act_above)
         for agent, parts in seen.items():
             parts.append(outputs.observations[agent][rows])
         episode, outputs = task.step(episode, quiet | idle.act(task, episode, outputs, ())[0])

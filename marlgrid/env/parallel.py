@@ -24,6 +24,7 @@ from marlgrid.task.actions import Mask
 from marlgrid.task.allowance import Allowance
 from marlgrid.task.noise import Noise, NoiseSpec, noise_from
 from marlgrid.task.observation import Observation
+from marlgrid.task.occasions import occasions
 from marlgrid.task.sight import Sight
 from marlgrid.task.task import Episode, Outputs, Task
 from marlgrid.task.zone_view import ZoneObservation
@@ -149,6 +150,10 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         return self.task.central_state(self._started("state").state)[0]
 
     # ------------------------------------------------------------------ beyond PettingZoo
+    def occasion(self, act_above: float) -> bool:
+        """Whether there is something to decide: a line loaded so high, or out and free to be put back."""
+        return bool(occasions(self.task.system, self._started("occasion").state, act_above)[0])
+
     def make_action(self, keys: Mapping[str, Any]) -> Commands:
         """An action of a zone in the words of the grid, such as ``{"set_line_status": [("0_1_0", -1)]}``."""
         return self.task.make_action(keys)

@@ -15,6 +15,7 @@ from marlgrid.env.start import Starts, begin
 from marlgrid.simulation.frame import framed
 from marlgrid.simulation.state import State, put
 from marlgrid.task.actions import Mask
+from marlgrid.task.occasions import occasions
 from marlgrid.task.task import Episode, Outputs, Task
 
 
@@ -133,6 +134,10 @@ class GridVectorEnv:
         """(n_envs,) highest loading of each grid."""
         highest: np.ndarray = self._started("max_rho").state.rho.max(axis=1)
         return highest
+
+    def occasions(self, act_above: float) -> np.ndarray:
+        """(n_envs,) bool: where there is something to decide, see ``marlgrid.task.occasions``."""
+        return occasions(self.task.system, self._started("occasions").state, act_above)
 
     def close(self) -> None:
         """Nothing is held open."""

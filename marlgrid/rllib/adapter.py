@@ -24,8 +24,9 @@ class RLlibParallelEnv(MultiAgentEnv):
         par_env: the environment; its agents end together.
         with_state: adds ``par_env.state()`` to every observation under ``state``, for a centralised critic.
         act_above: agents are only asked when the highest line loading (``infos[agent]["max_rho"]``, of all zones)
-            reaches this ratio; below it every agent idles (element 0 of its space), and the rewards of the idle steps
-            are summed. 0 asks at every step.
+            reaches this ratio, or when a line that is out may be put back (``par_env.occasion``, where it has that);
+            else every agent idles (element 0 of its space), and the rewards of the idle steps are summed. 0 asks at
+            every step.
     """
 
     def __init__(self, par_env: Any, *, with_state: bool = False, act_above: float = 0.0) -> None:
@@ -91,7 +92,10 @@ class RLlibParallelEnv(MultiAgentEnv):
         return observations
 
     def _calm(self, infos: Mapping[str, Mapping]) -> bool:
-        return max(own["max_rho"] for own in infos.values()) < self.act_above
+        if max(own["max_rho"] for own in infos.values()) >= self.act_above:
+            return False
+        occasion = getattr(self.par_env, "occasion", None)
+        return occasion is None or not occasion(self.act_above)
 
 
 def idle_choice(space: spaces.Space) -> int | np.ndarray:

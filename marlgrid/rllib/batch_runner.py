@@ -88,13 +88,13 @@ class BatchEnvRunner(MultiAgentEnvRunner):
 
     def _look(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, Any]]) -> None:
         masks = {agent: info["action_mask"] for agent, info in infos.items()}
-        self._seen = observations, masks, self.batch.max_rho
+        self._seen = observations, masks, self.batch.occasions(self.act_above)
 
     def _step(self, explore: bool) -> int:
         """One step of the whole batch; returns how many episodes it ended."""
         assert self._seen is not None
-        observations, masks, loading = self._seen
-        rows = np.flatnonzero(loading >= self.act_above)
+        observations, masks, asked = self._seen
+        rows = np.flatnonzero(asked)
         choices = {agent: np.zeros(self.batch.n_envs, dtype=np.int64) for agent in self.batch.agents}
         if len(rows):
             records = {a: self._decide(a, observations[a][rows], masks[a][rows], explore) for a in self.batch.agents}

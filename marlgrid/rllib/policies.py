@@ -27,7 +27,7 @@ class Policy:
     components: tuple[int, ...]
     """Number of actions; several numbers for a multi-discrete space."""
     act_above: float = 0.0
-    """The policy was trained to act only when the highest line loading reaches this ratio, else to do nothing."""
+    """It was trained to act only when the highest line loading reaches this ratio, or a line waits to be put back."""
 
     @property
     def n_observation(self) -> int:
@@ -79,6 +79,12 @@ def load_policies(checkpoint: str | Path) -> dict[str, Policy]:
         FileNotFoundError: no checkpoint of an RLlib algorithm there.
         ValueError: a module that was not made by ``marlgrid.rllib``.
     """
+    states = load_states(checkpoint)
+    return {name: policy_from_state(state, f"{name} of {checkpoint}") for name, state in states.items()}
+
+
+def load_states(checkpoint: str | Path) -> dict[str, dict[str, np.ndarray]]:
+    """Module id -> name -> array of every trained module of a checkpoint; raises as ``load_policies`` does."""
     root = Path(checkpoint) / MODULES
     files = sorted(root.glob("*/module_state.pkl"))
     if not files:
@@ -86,13 +92,13 @@ def load_policies(checkpoint: str | Path) -> dict[str, Policy]:
             f"no RLlib checkpoint in {str(checkpoint)!r} (no {MODULES}/*/module_state.pkl): give the folder that "
             "algo.save_to_path(folder) wrote"
         )
-    policies = {}
+    states = {}
     for file in files:
         with file.open("rb") as stream:
             state = _ArraysOnly(stream).load()
         if state:
-            policies[file.parent.name] = policy_from_state(state, str(file))
-    return policies
+            states[file.parent.name] = state
+    return states
 
 
 def save_policies(checkpoint: str | Path, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:

@@ -242,5 +242,6 @@ def put(state: Record, rows: np.ndarray, part: Record) -> Record:
 def _map(function, record, *others):
     """Applies to every array of a nested record (and the like arrays of the others)."""
     if isinstance(record, tuple):
-        return type(record)(*(_map(function, *fields) for fields in zip(record, *others, strict=True)))
+        parts = (_map(function, *fields) for fields in zip(record, *others, strict=True))
+        return type(record)(*parts) if hasattr(record, "_fields") else tuple(parts)
     return function(record, *others)

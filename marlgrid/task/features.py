@@ -155,13 +155,12 @@ class VectorObservation:
     def _index(
         self, chosen: dict[str, Sensor], attributes: Sequence[str], subs: np.ndarray, opponent: bool = False
     ) -> np.ndarray:
-        """Columns of the bank that an agent with these substations in view sees."""
-        found, begin = [], 0
-        for name, sensor in chosen.items():
-            if name in attributes:
-                seen = _visible(self.system, sensor, subs, opponent)
-                found.append(begin + np.flatnonzero(seen))
-            begin += len(sensor.pick)
+        """Columns of the bank that an agent with these substations in view sees, in the order of ``attributes``."""
+        begin = dict(zip(chosen, np.cumsum([0, *(len(sensor.pick) for sensor in chosen.values())]), strict=False))
+        found = [
+            begin[name] + np.flatnonzero(_visible(self.system, chosen[name], subs, opponent))
+            for name in dict.fromkeys(attributes)
+        ]
         return np.concatenate(found)
 
 

@@ -145,21 +145,6 @@ def test_the_reward_prefers_survival(tasks):
         np.testing.assert_array_equal(reward, outputs.rewards["zone_2"])
 
 
-def test_a_part_time_opponent_attacks_its_share_of_the_episodes(tasks):
-    from marlgrid.task.opponents import RandomOpponent
-
-    attacked = {}
-    for share in (0.0, 0.3, 1.0):
-        task = make_task("case5", opponent=tasks.PartTimeOpponent(RandomOpponent(), share))
-        episode, outputs = task.reset(np.arange(200), 0, 0, 3)
-        for _ in range(2):
-            episode, outputs = task.step(episode, DoNothing().act(task, episode, outputs, ())[0])
-        attacked[share] = outputs.infos["zone_0"]["attacks_total"] > 0
-    assert not attacked[0.0].any()
-    assert attacked[1.0].all()
-    assert 0.2 < attacked[0.3].mean() < 0.4
-
-
 def test_observation_scales_are_those_of_dangerous_steps(tasks):
     task = make_task("case14", observation={"scope": "global", "attributes": ("rho", "time_of_day")})
     scales = tasks.observation_scales(task, 0.9, n_episode=16, max_steps=48)
@@ -263,7 +248,7 @@ def test_resuming_nothing_is_an_error(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [("--policies", "shared"), ("--central-critic", "--opponent", "learned", "--act-above", "0")],
+    [("--policies", "shared"), ("--algorithm", "mappo", "--opponent", "learned", "--act-above", "0")],
 )
 def test_rllib_takes_every_kind_of_team(tmp_path, options):
     """Shared networks, centralised critics and an opponent that learns, as the program on the batch has them."""

@@ -1,0 +1,189 @@
+"""Attackers that were trained, and mixtures of attackers: they play wherever a scripted opponent does."""
+
+# ruff: noqa: ARG002 - the protocol says what the arguments are
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from marlgrid import seeding
+from marlgrid.model.system import System
+from marlgrid.model.time_series import TimeSeries
+from marlgrid.powerflow.base import PowerFlow
+from marlgrid.rllib.policies import Policy, load_policies
+from marlgrid.simulation.action import Attack, SubstationAttack, no_attack
+from marlgrid.simulation.state import State, put, take
+from marlgrid.task.attack_actions import attack_actions
+from marlgrid.task.features import OPPONENT, VectorObservation
+from marlgrid.task.opponents import Opponent, opponent_from
+from marlgrid.task.opponents.registry import OPPONENTS, OWN
+
+STREAM_MEMBER = 961
+STREAM_ACTION = 962
+TINY = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedOpponent:
+    """The policy of ``opponent_0`` out of a checkpoint, which sees and may do exactly what that agent would.
+
+    It draws from the probabilities of its policy, by the episode's seed and step: an attacker that is to surprise
+    keeps its moments open, and the likeliest of its actions is mostly to wait. ``best=True`` takes the likeliest.
+    The task that uses it binds it to its time series.
+    """
+
+    policy: Policy
+    best: bool = False
+    series: TimeSeries | None = None
+
+    @classmethod
+    def load(cls, checkpoint: str | Path, best: bool = False) -> LearnedOpponent:
+        """The opponent of a checkpoint. Raises ValueError if none was trained there."""
+        policies = load_policies(checkpoint)
+        if OPPONENT not in policies:
+            raise ValueError(
+                f"checkpoint {str(checkpoint)!r} has no {OPPONENT}, only {sorted(policies)}: train one with "
+                "--learner opponent"
+            )
+        return cls(policies[OPPONENT], best)
+
+    def bind(self, series: TimeSeries, solver: PowerFlow) -> LearnedOpponent:
+        """The same attacker on a task's time series."""
+        return replace(self, series=series)
+
+    def reset(self, system: System, state: State) -> tuple[()]:
+        return ()
+
+    def attack(self, system: System, state: State, memory: tuple[()]) -> tuple[Attack, tuple[()]]:
+        if self.series is None:
+            raise RuntimeError("a learned attacker needs a task's time series: call bind first")
+        actions = attack_actions(system)
+        mask = actions.mask(state)
+        rows = np.flatnonzero((mask[:, 1:] > 0).any(axis=1) & state.running)
+        if len(rows) == 0:
+            return no_attack(state.n_env, system.grid.n_line), memory
+        part = state if len(rows) == state.n_env else take(state, rows)
+        logits = self.policy.logits(_view(system, self.series).observe(part)[OPPONENT], mask[rows])
+        if not self.best:
+            drawn = seeding.uniform(part.seed, part.t, STREAM_ACTION, logits.shape[1])
+            # the first of exponential clocks with the policy's rates to ring is a draw from its probabilities
+            logits = logits - np.log(-np.log1p(-drawn) + TINY)
+        chosen = np.zeros(state.n_env, dtype=np.int64)
+        chosen[rows] = logits.argmax(axis=1)
+        return actions.attack(chosen), memory
+
+
+@lru_cache(maxsize=16)
+def _view(system: System, series: TimeSeries) -> VectorObservation:
+    """What the agent ``opponent_0`` sees, which is the same whatever the zones see: they get as little as possible."""
+    return VectorObservation(system, series, attributes=("time_of_day",))
+
+
+@dataclass(frozen=True)
+class MixedOpponent:
+    """One of several attackers in each episode, drawn from the episode's seed in proportion to ``weights``.
+
+    Its memory is one memory per member, each kept for all episodes. Raises ValueError for weights that are no weights.
+    """
+
+    members: tuple[Opponent, ...]
+    weights: tuple[float, ...] = ()
+    """One per member, not negative, of any sum above 0; empty for equal ones."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", tuple(self.members))
+        object.__setattr__(self, "weights", shares(len(self.members), self.weights))
+
+    def bind(self, series: TimeSeries, solver: PowerFlow) -> MixedOpponent:
+        """The same mixture on a task's time series and power flow."""
+        bound = (m.bind(series, solver) if hasattr(m, "bind") else m for m in self.members)
+        return replace(self, members=tuple(bound))
+
+    def reset(self, system: System, state: State) -> tuple[Any, ...]:
+        return tuple(member.reset(system, state) for member in self.members)
+
+    def attack(self, system: System, state: State, memory: tuple[Any, ...]) -> tuple[Attack, tuple[Any, ...]]:
+        chosen = drawn_member(state, self.weights, STREAM_MEMBER)
+        whole = no_attack(state.n_env, system.grid.n_line)
+        following = list(memory)
+        for k, member in enumerate(self.members):
+            rows = np.flatnonzero(chosen == k)
+            if len(rows) == 0:
+                continue
+            part, following[k] = _attack_of(member, system, state, memory[k], rows)
+            whole = _joined(system, whole, part, rows)
+        return whole, tuple(following)
+
+
+def _attack_of(member: Opponent, system: System, state: State, memory: Any, rows: np.ndarray) -> tuple[Attack, Any]:
+    """The member's attack in some of the episodes, and its memory of all of them."""
+    if len(rows) == state.n_env:
+        return member.attack(system, state, memory)
+    attack, after = member.attack(system, take(state, rows), take(memory, rows))
+    return attack, put(memory, rows, after)
+
+
+def _joined(system: System, whole: Attack, part: Attack, rows: np.ndarray) -> Attack:
+    """``whole`` with the attacks of some episodes from ``part``."""
+    duration, subs = whole.duration, whole.subs
+    duration[rows] = part.duration
+    if part.subs is not None:
+        if subs is None:
+            n_env, grid = len(duration), system.grid
+            subs = SubstationAttack(np.zeros((n_env, grid.n_sub), np.int32), np.zeros((n_env, grid.dim_topo), np.int32))
+        for all_of_them, own in zip(subs, part.subs, strict=True):
+            all_of_them[rows] = own
+    return Attack(duration, subs)
+
+
+def shares(n: int, weights: Sequence[float]) -> tuple[float, ...]:
+    """Weights of ``n`` members as parts of 1; no weights are equal ones. Raises ValueError for what are none."""
+    given = np.array(weights if len(weights) else [1.0] * n, dtype=np.float64)
+    if n == 0 or len(given) != n or not np.isfinite(given).all() or (given < 0).any() or given.sum() <= 0:
+        raise ValueError(
+            f"weights are {tuple(weights)} for {n} member(s): give one number from 0 on for each, not all of them 0"
+        )
+    return tuple((given / given.sum()).tolist())
+
+
+def drawn_member(state: State, weights: Sequence[float], stream: int) -> np.ndarray:
+    """(n_env,) which member of a mixture an episode has: by its seed, the same at all of its steps."""
+    drawn = seeding.uniform(state.seed, np.zeros_like(state.seed), stream, 1)[:, 0]
+    return np.minimum(np.searchsorted(np.cumsum(weights), drawn, side="right"), len(weights) - 1)
+
+
+def attacker_from(text: str | Path) -> Opponent:
+    """An attacker by the name of a scripted one, by the folder of a checkpoint, or a mixture of such.
+
+    A mixture is written ``random+runs/x/checkpoint`` or, with weights, ``0.5*none+0.2*random+0.3*runs/x/checkpoint``.
+    Raises ValueError for what is neither a name nor a folder.
+    """
+    weights, names = weighted_parts(str(text))
+    if len(names) > 1:
+        return MixedOpponent(tuple(attacker_from(name) for name in names), weights)
+    if str(text) in OPPONENTS or str(text) == OWN:
+        return opponent_from(str(text))
+    if not Path(text).is_dir():
+        raise ValueError(
+            f"{str(text)!r} is no attacker: give one of {[*sorted(OPPONENTS), OWN]}, the folder of a checkpoint, or "
+            "several of them joined by +"
+        )
+    return LearnedOpponent.load(text)
+
+
+def weighted_parts(text: str) -> tuple[list[float], list[str]]:
+    """Weights and names of a mixture: ``0.3*a+b`` is ([0.3, 1.0], ["a", "b"]). Raises ValueError for other weights."""
+    weights, names = [], []
+    for part in text.split("+"):
+        weight, star, name = part.rpartition("*")
+        try:
+            weights.append(float(weight) if star else 1.0)
+        except ValueError:
+            raise ValueError(f"{part!r} in {text!r}: what stands before the * must be a number") from None
+        names.append(name)
+    return weights, names

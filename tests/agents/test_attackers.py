@@ -1,0 +1,150 @@
+"""Trained attackers as opponents, mixtures of attackers and of teams."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agents import DoNothing, Reconnect
+from agents.attackers import LearnedOpponent, MixedOpponent, attacker_from
+from agents.mixed import MixedTeam, team_from
+from marlgrid.env.registry import make_task
+from marlgrid.rllib.policies import save_policies
+from marlgrid.simulation.state import take
+from marlgrid.task.features import OPPONENT
+from marlgrid.task.opponents import NoOpponent, RandomOpponent, WeightedOpponent
+
+
+def network(task, seed=0):
+    """A policy with large random weights: it attacks now one line, now another, and waits in between."""
+    rng = np.random.default_rng(seed)
+    n_seen, n_action = task.observation_space(OPPONENT).shape[0], int(task.action_space(OPPONENT).n)
+    return {
+        "actor.0.weight": rng.normal(size=(16, n_seen)).astype(np.float32),
+        "actor.0.bias": np.zeros(16, np.float32),
+        "actor.2.weight": 2 * rng.normal(size=(n_action, 16)).astype(np.float32),
+        "actor.2.bias": np.eye(n_action, dtype=np.float32)[0] * 4,
+        "observation_mean": np.zeros(n_seen, np.float32),
+        "observation_std": np.ones(n_seen, np.float32),
+        "action_components": np.array([n_action]),
+        "act_above": np.array(0.0, np.float32),
+    }
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("attacker")
+    save_policies(folder, {OPPONENT: network(make_task("case14", opponent="agent"))})
+    return folder
+
+
+def played(task, n_step=60, seeds=range(6), opponent=None):
+    """Attacks started (n_step, n_env, n_line) by the opponent of the task; ``opponent`` answers for the agent."""
+    episode, outputs = task.reset(np.array(seeds), 0, np.array(seeds) * 20, 100)
+    started = []
+    for _ in range(n_step):
+        before = episode.state.attack.remaining
+        choices, _ = DoNothing().act(task, episode, outputs, ())
+        if opponent is not None:
+            choices[OPPONENT] = opponent(outputs)
+        episode, outputs = task.step(episode, choices)
+        started.append((episode.state.attack.remaining > before) & episode.state.running[:, None])
+    return np.array(started)
+
+
+# ------------------------------------------------------------------------------------------------ trained
+def test_it_sees_and_may_do_what_the_agent_would(checkpoint):
+    """The likeliest actions of the scripted one and of the agent ``opponent_0`` with the same policy are the same."""
+    agent_task = make_task("case14", opponent="agent", observation="global")
+    policy = LearnedOpponent.load(checkpoint).policy
+    expected = played(
+        agent_task, opponent=lambda outputs: policy.act(outputs.observations[OPPONENT], outputs.masks[OPPONENT])
+    )
+    scripted = make_task("case14", opponent=LearnedOpponent.load(checkpoint, best=True), observation="global")
+    np.testing.assert_array_equal(played(scripted), expected)
+    assert expected.any()
+
+
+def test_its_draws_follow_from_the_episode_and_have_the_policys_probabilities(checkpoint):
+    attacker = LearnedOpponent.load(checkpoint)
+    task = make_task("case14", opponent=attacker)
+    first = played(task)
+    np.testing.assert_array_equal(first, played(task))
+    np.testing.assert_array_equal(first[:, 2:4], played(task, seeds=range(2, 4)))
+    assert first.any()
+    # many episodes at one state: the shares of the actions are those of the softmax
+    n = 20_000
+    episode, _ = task.reset(0, 0, 0, 100)
+    state = take(episode.state, np.zeros(n, int))._replace(seed=np.arange(n))
+    attack, _ = task.opponent.attack(task.system, state, ())
+    agent_task = make_task("case14", opponent="agent")
+    _, outputs = agent_task.reset(0, 0, 0, 100)
+    logits = attacker.policy.logits(outputs.observations[OPPONENT], outputs.masks[OPPONENT])[0].astype(float)
+    probability = np.exp(logits - logits.max())
+    probability /= probability.sum()
+    lines = agent_task.attack_actions.lines
+    share = (attack.duration[:, lines] > 0).mean(axis=0)
+    np.testing.assert_allclose(share, probability[1:], atol=4 * np.sqrt(0.25 / n))
+
+
+def test_a_checkpoint_without_an_opponent_is_refused(tmp_path, checkpoint):
+    state = network(make_task("case14", opponent="agent"))
+    save_policies(tmp_path, {"zone_0": state})
+    with pytest.raises(ValueError, match="--learner opponent"):
+        LearnedOpponent.load(tmp_path)
+    with pytest.raises(RuntimeError, match="bind"):
+        LearnedOpponent.load(checkpoint).attack(make_task("case14").system, None, ())
+
+
+# ------------------------------------------------------------------------------------------------ mixtures
+def test_a_mixture_draws_one_member_per_episode_in_proportion_to_its_weight():
+    task = make_task("case5", opponent=MixedOpponent((RandomOpponent(), NoOpponent()), (0.3, 0.7)))
+    episode, outputs = task.reset(np.arange(200), 0, 0, 3)
+    for _ in range(2):
+        episode, outputs = task.step(episode, DoNothing().act(task, episode, outputs, ())[0])
+    attacked = outputs.infos["zone_0"]["attacks_total"] > 0
+    assert 0.2 < attacked.mean() < 0.4
+    for weights, expected in (((1, 0), True), ((0, 1), False)):
+        task = make_task("case5", opponent=MixedOpponent((RandomOpponent(), NoOpponent()), weights))
+        assert (played(task, 2).any(axis=(0, 2)) == expected).all()
+
+
+def test_each_episode_of_a_mixture_is_that_of_its_member_alone(checkpoint):
+    """Members with a memory and with a look at the grid included."""
+    members = (WeightedOpponent(period=20), RandomOpponent(), LearnedOpponent.load(checkpoint))
+    mixed = played(make_task("case14", opponent=MixedOpponent(members)), seeds=range(12))
+    alone = [played(make_task("case14", opponent=member), seeds=range(12)) for member in members]
+    whose = [[k for k in range(3) if np.array_equal(mixed[:, env], alone[k][:, env])] for env in range(12)]
+    assert all(whose)
+    assert {k for found in whose for k in found if len(found) == 1} == {0, 1, 2}
+
+
+def test_attackers_by_name(checkpoint):
+    assert isinstance(attacker_from("random"), RandomOpponent)
+    assert isinstance(attacker_from(str(checkpoint)), LearnedOpponent)
+    mixed = attacker_from(f"0.5*none+random+0.5*{checkpoint}")
+    assert mixed.weights == (0.25, 0.5, 0.25)
+    assert [type(member) for member in mixed.members] == [NoOpponent, RandomOpponent, LearnedOpponent]
+    for text, words in (("randm", "no attacker"), ("x*none+random", "a number"), ("0*none+0*random", "weights")):
+        with pytest.raises(ValueError, match=words):
+            attacker_from(text)
+
+
+def test_a_mixed_team_is_one_of_its_teams_in_each_episode():
+    task = make_task("case14", opponent="random")
+
+    def survived(team):
+        episode, outputs = task.reset(np.arange(12), 0, np.arange(12) * 150, 60)
+        memory = team.initial_memory(task, 12)
+        while episode.state.running.any():
+            choices, memory = team.act(task, episode, outputs, memory)
+            episode, outputs = task.step(episode, choices)
+        return outputs.infos["zone_0"]["survived_steps"], episode.state.rho.sum(axis=1)
+
+    members = (DoNothing(), Reconnect(safe=np.inf))
+    mixed, *alone = (survived(team) for team in (MixedTeam(members), *members))
+    same = [[k for k in range(2) if all(mixed[i][env] == alone[k][i][env] for i in range(2))] for env in range(12)]
+    assert all(same)
+    assert {found[0] for found in same if len(found) == 1} == {0, 1}
+    assert isinstance(team_from("do-nothing"), DoNothing)
+    assert team_from("do-nothing+3*reconnect").weights == (0.25, 0.75)
