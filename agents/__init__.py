@@ -8,6 +8,7 @@ from agents.do_nothing import DoNothing
 from agents.expert import Expert
 from agents.greedy import Greedy
 from agents.learned import Learned
+from agents.linear_program import LinearProgram
 from agents.planner import OfZone
 from agents.policy import Policy, Seen
 from agents.random_legal import RandomLegal
@@ -22,6 +23,7 @@ __all__ = [
     "Expert",
     "Greedy",
     "Learned",
+    "LinearProgram",
     "OfZone",
     "Policy",
     "RandomLegal",

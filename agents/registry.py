@@ -11,6 +11,7 @@ from agents.do_nothing import DoNothing, Idle
 from agents.expert import Expert
 from agents.greedy import Greedy
 from agents.learned import Learned
+from agents.linear_program import LinearProgram
 from agents.planner import OfZone
 from agents.policy import Policy
 from agents.random_legal import RandomLegal, Uniform
@@ -23,6 +24,7 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "zone-reconnect": lambda: OfZone(Reconnect()),
     "zone-greedy": lambda: OfZone(Greedy()),
     "zone-expert": lambda: OfZone(Expert()),
+    "zone-linear-program": lambda: OfZone(LinearProgram()),
 }
 """Policies of one zone, which see what it sees."""
 
@@ -32,6 +34,7 @@ AGENTS: dict[str, Callable[[], Agent]] = {
     "reconnect": Reconnect,
     "greedy": Greedy,
     "expert": Expert,
+    "linear-program": LinearProgram,
     "coordinator": Coordinator,
 }
 """Teams that act as one."""
