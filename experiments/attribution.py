@@ -21,11 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from agents.base import Agent
-from agents.do_nothing import DoNothing
-from agents.greedy import Greedy
-from agents.learned import Learned
-from agents.random_legal import RandomLegal
-from agents.reconnect import Reconnect
+from agents.registry import agent_from
 from experiments.attribution_causes import Cause, Kind, causes
 from experiments.attribution_chance import Chances, chances
 from experiments.attribution_forks import replay
@@ -200,7 +196,10 @@ VERDICTS = (*(str(kind) for kind in Kind), "pair", "none")
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
-    agent = defender(args.defender)
+    try:
+        agent = agent_from(args.defender)
+    except ValueError as error:
+        sys.exit(str(error))
     settings = replace(settings_beside(args.defender, args.case), max_steps=args.max_steps)
     task = task_of(settings, args.attacker, args.split)
     ready = DiscreteActions(task.system).table if args.any_action else None
@@ -232,7 +231,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--case", default="case14", help="built-in case, Grid2Op environment name or folder")
-    parser.add_argument("--defender", default="do-nothing", help="name of a team, or a checkpoint's folder")
+    parser.add_argument("--defender", default="do-nothing", help="a team, as agents.registry.agent_from takes it")
     parser.add_argument("--attacker", default="random", help="none, or the name of an attacker")
     parser.add_argument("--episodes", type=int, default=20, help="to play; the lost ones are attributed")
     parser.add_argument("--max-steps", type=int, default=288, help="length of an episode")
@@ -244,16 +243,6 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=24, help="last steps in which chances are looked for")
     parser.add_argument("--delay", type=int, default=12, help="steps by which a chance must put the blackout off")
     return parser.parse_args(argv)
-
-
-def defender(name: str) -> Agent:
-    """A team by its name, or a trained one by the folder of its checkpoint."""
-    if Path(name).is_dir():
-        return Learned.load(name)
-    teams = {"do-nothing": DoNothing, "reconnect": Reconnect, "greedy": Greedy, "random-legal": RandomLegal}
-    if name not in teams:
-        sys.exit(f"unknown defender {name!r}; choose from {list(teams)}, or give the folder of a checkpoint")
-    return teams[name]()
 
 
 def settings_beside(checkpoint: str, case: str) -> TrainSettings:
