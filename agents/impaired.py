@@ -133,7 +133,7 @@ class Unheard:
     """In each step, with probability ``rate`` for each zone, it gets no news from beyond its own substations.
 
     What it saw there last stays in its observation. What ``observation="local"`` shows is always up to date, as are its
-    mask and the highest loading of the grid, which every zone is told (``Seen.alarm``). For policies that decide on
+    mask and what every zone is told of the grid (``Seen.alarm``, ``Seen.waiting``). For policies that decide on
     their observation vectors: a team that reads states or views is not impaired.
     """
 

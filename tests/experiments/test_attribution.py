@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from agents.base import Memoryless
 from agents.do_nothing import DoNothing
-from experiments.attribution import as_json, attribute
+from experiments.attribution import as_json, as_table, attribute, main
 from experiments.attribution_forks import Change, What, replay
 from experiments.attribution_record import record
 from experiments.attribution_series import SparedSeries
@@ -192,6 +193,47 @@ def test_forks_that_change_nothing_end_as_recorded():
         assert ends.completed.tolist() == [not episode.lost] * len(forks)
         again = replay(task, episode, forks, DoNothing())
         assert again.lasted.tolist() == ends.lasted.tolist()
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        main(["--case", "case5", "--episodes", "3", "--max-steps", "40", "--attacker", "random", "--delay", "3"]) == 0
+    )
+    told = capsys.readouterr().out
+    found = json.loads((tmp_path / "runs/attribution/case5-do-nothing-random-open.json").read_text())
+    assert f"{len(found)} blackouts in 3 episodes" in told
+    assert len(found) > 0
+    for one in found:
+        assert one["words"] in told
+        assert re.search(rf"^{one['verdict']} +[1-9]", told, flags=re.MULTILINE)
+    with pytest.raises(SystemExit, match="there is no agent 'nobody'"):
+        main(["--defender", "nobody"])
+
+
+def test_the_table():
+    task = world(out(0), [(7, "line_0", 3)])
+    found = attribute(task, lost(task))
+    told = as_table([found, found], 5)
+    assert "2 blackouts in 5 episodes" in told
+    assert re.search(r"^attack +2 +100%$", told, flags=re.MULTILINE)
+    assert "of 2 with attacks, lost without them too: 0" in told
+    assert as_table([], 5) == "0 blackouts in 5 episodes"
+
+
+def test_attacks_on_substations_are_left_out_too():
+    """Both ends of line 2 stay connected, but load 1 is moved to a busbar of its own, and that is the end."""
+    system = small_system()
+    system = replace(system, attack=replace(system.attack, subs=("sub_2",), initial_budget=50.0))
+    place = int(system.grid.load_pos_topo_vect[1])
+    solver = Fragile(system, lambda connected, inputs: inputs.topo_vect[:, place] == 2)
+    busbars = [1] * int(system.grid.sub_info[2])
+    busbars[place - int(system.grid.sub_start[2])] = 2
+    attacks = [(4, "sub_2", 3, None, tuple(busbars))]
+    task = small_task(system, solver=solver, opponent=ScheduleOpponent(attacks))
+    found = attribute(task, lost(task))
+    assert (found.verdict, found.lasted, found.started.completes) == ("attack", 4, True)
+    assert found.started.words == "the attack on substation sub_2 at step 4 for 3 steps"
 
 
 def test_what_cannot_be_attributed():
