@@ -14,6 +14,7 @@ VALUE_CLIP = 100.0
 """Largest squared error of a value that counts."""
 CHOICES = {
     "algorithm": ("ippo", "mappo", "dqn"),
+    "actions": ("gentle", "splits"),
     "policies": ("independent", "shared"),
     "learner": ("zones", "opponent"),
     "cost": ("", "overload", "disconnected", "unserved_mwh", "illegal"),
@@ -61,6 +62,10 @@ class TrainSettings:
     scenarios: int = setting(400, "training scenarios (weeks) to draw from")
     max_steps: int = setting(288, "steps of an episode: a day of five-minute steps")
     observation: str = setting("global", "what a zone sees: local, neighbourhood, global")
+    actions: str = setting(
+        "gentle", "what a zone may do: gentle (nothing that weakens the grid), splits (also busbars)"
+    )
+    strain: float = setting(1.0, "what lines loaded above 0.95 cost in the zones' reward, beside a blackout")
     act_above: float = setting(0.9, "the team decides only when the highest line loading reaches this")
 
     difficulty: str = setting("default", "of the case: easy, default, hard, or a level of the Grid2Op folder")

@@ -36,6 +36,8 @@ OBSERVED = (
     "load_p", "time_of_day", "time_to_horizon",
 )  # fmt: skip
 """What the zones see: loadings, generators, loads and the clock; substations stay whole, so busbars tell nothing."""
+BUSBARS = ("topo_vect", "time_before_cooldown_sub")
+"""What they see besides where substations may be split."""
 
 
 def task_of(settings: TrainSettings, opponent: str | Opponent, split: str) -> Task:
@@ -50,10 +52,13 @@ def task_of(settings: TrainSettings, opponent: str | Opponent, split: str) -> Ta
         # a copy, because which scenarios belong to a split is the task's own affair
         (system, copy(series)),
         opponent="agent" if agent else opponent,
-        actions=partial(gentle_actions, pad=pad),
+        actions=partial(gentle_actions, pad=pad, splits=settings.actions == "splits"),
         pad=pad,
-        observation={"scope": settings.observation, "attributes": OBSERVED},
-        reward=MarginReward(),
+        observation={
+            "scope": settings.observation,
+            "attributes": OBSERVED + (BUSBARS if settings.actions == "splits" else ()),
+        },
+        reward=MarginReward(strain=settings.strain),
         attack=terms_of(settings),
         split=split,
     )
@@ -101,13 +106,14 @@ def _training_task(settings: TrainSettings) -> Task:
     return replace(task, opponent=MixedOpponent((attacker_from(settings.opponent), NoOpponent()), (share, 1 - share)))
 
 
-def gentle_actions(system: System, pad: bool = False) -> DiscreteActions:
+def gentle_actions(system: System, pad: bool = False, splits: bool = False) -> DiscreteActions:
     """Redispatch at full ramp, curtailment, storage, and lines put back: nothing that weakens the grid.
 
-    A random bus split or disconnection blacks out a loaded grid within minutes, so learning starts without them.
+    A random bus split or disconnection blacks out a loaded grid within minutes, so learning starts without them;
+    ``splits`` adds the busbar configurations.
     """
     menu = Menu(
-        kinds=("line", "redispatch", "curtail", "storage"),
+        kinds=("line", *(["bus"] if splits else []), "redispatch", "curtail", "storage"),
         redispatch=(-1.0, 1.0),
         curtail=(0.25, 0.5, 0.75, 1.0),
         storage=(-1.0, 1.0),
@@ -131,6 +137,7 @@ class MarginReward:
     that survives. All zones get the same.
     """
 
+    strain: float = 1.0
     margin: float = 0.95
     blackout: float = 1.0
     left: float = 2.0
@@ -139,7 +146,7 @@ class MarginReward:
         lost = after.outcome > Outcome.TIME_LIMIT
         strain = np.clip(after.rho - self.margin, 0.0, 1.0).sum(axis=1)
         left = (after.t_end - after.t) / np.maximum(after.t_end - after.t_start, 1)
-        return np.where(lost, -self.blackout - self.left * left, -strain)
+        return np.where(lost, -self.blackout - self.left * left, -self.strain * strain)
 
 
 def scales_of(settings: TrainSettings, task: Task) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -28,6 +28,7 @@ from experiments.train_batch import BatchTeam  # noqa: E402
 from marlgrid.rllib.networks import layers  # noqa: E402
 from marlgrid.rllib.policies import load_policies  # noqa: E402
 from marlgrid.simulation.rules import Reason  # noqa: E402
+from marlgrid.task.accounts import unserved_mwh  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 SMALL = TrainSettings(
@@ -259,6 +260,121 @@ def test_learning_follows_the_reward():
     per_iteration = np.array_split(idle, 8)
     assert per_iteration[0].mean() < 0.3
     assert per_iteration[-1].mean() > 0.8
+
+
+def test_calm_steps_go_to_the_decision_before_them():
+    """Every reward from an episode's first decision on is some decision's, and no other one's."""
+    team = BatchTeam(replace(SMALL, act_above=1.0, max_steps=40))
+    n_env, n_agent = team.batch.n_envs, len(team.agents)
+    step, decide = team.batch.step, team.rollout.decide
+    expected, calm, begun = np.zeros(n_agent), [0], np.zeros(n_env, bool)
+
+    def watched_decide(envs, *columns):
+        begun[envs] = True
+        calm[0] += n_env - len(envs)
+        return decide(envs, *columns)
+
+    def watched_step(choices):
+        steps = step(choices)
+        for k, agent in enumerate(team.agents):
+            expected[k] += steps.rewards[agent][begun].sum()
+        begun[steps.terminations["zone_0"] | steps.truncations["zone_0"]] = False
+        return steps
+
+    team.batch.step, team.rollout.decide = watched_step, watched_decide
+    while team.rollout.n_closed < 150:
+        team._step()
+    assert calm[0] > 20
+    assert expected.min() < 0
+    np.testing.assert_allclose(team.rollout.reward[:, : team.rollout.n].sum(axis=1), expected, rtol=1e-4)
+
+
+def test_an_opponent_is_asked_where_it_may_attack_and_its_reward_is_what_was_asked_for():
+    settings = replace(VARIANTS["opponent alone"], defenders="do-nothing", attack_budget="day-2")
+    team = BatchTeam(settings)
+    asked = team.batch.step
+    gained, survival = np.zeros(team.batch.n_envs), []
+
+    def watched_step(choices):
+        may = team.mask[0, :, 1:].any(axis=1)
+        np.testing.assert_array_equal(team.asked, may)
+        assert not choices["opponent_0"][~may].any()
+        steps = asked(choices)
+        gained[:] += steps.rewards["opponent_0"]
+        for env in np.flatnonzero(steps.terminations["zone_0"] | steps.truncations["zone_0"]):
+            survival.append((-gained[env], steps.infos["zone_0"]["survival"][env]))
+            gained[env] = 0.0
+        return steps
+
+    team.batch.step = watched_step
+    for _ in range(60):
+        team._step()
+    assert len(survival) > 8
+    np.testing.assert_allclose(*np.array(survival).T, atol=1e-9)
+
+
+def test_unserved_energy_as_an_opponents_reward():
+    settings = replace(VARIANTS["opponent alone"], opponent_reward="unserved", max_steps=24)
+    task = task_of(settings, "learned", "train")
+    episode, outputs = task.reset(np.arange(16), 0, np.arange(16) * 60, 24)
+    gained, idle = np.zeros(16), dict.fromkeys(task.zones, [0] * 16)
+    while episode.state.running.any():
+        attack = np.where(outputs.masks["opponent_0"][:, 1] > 0, 1, 0)
+        episode, outputs = task.step(episode, {**idle, "opponent_0": attack})
+        gained += outputs.rewards["opponent_0"]
+    lost = outputs.terminated
+    assert lost.any()
+    assert not gained[~lost].any()
+    unserved = sum(outputs.infos[zone]["unserved_mwh_total"] for zone in task.zones)
+    asked = [unserved_mwh(task.system, task.series, 0, k * 60, k * 60 + 24).sum() for k in range(16)]
+    np.testing.assert_allclose(gained, unserved / asked)
+    # of a load that hardly changes, the part not served is about that of the time left
+    np.testing.assert_allclose(gained, 1 - outputs.infos["zone_0"]["survival"], atol=0.12)
+
+
+def test_starting_from_a_checkpoint_takes_its_networks(tmp_path):
+    first = BatchTeam(replace(SMALL, algorithm="mappo"))
+    first.iterate()
+    first.save(tmp_path)
+    second = BatchTeam(replace(SMALL, algorithm="mappo", seed=5, start_from=str(tmp_path)))
+    for one, other in zip(arrays_of(first), arrays_of(second), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="does not fit"):
+        BatchTeam(replace(SMALL, hidden=8, start_from=str(tmp_path)))
+
+
+def test_a_curriculum_goes_on_when_the_team_survives(tmp_path):
+    settings = replace(
+        SMALL, curriculum="easy:none,default:day-1", curriculum_survival=0.0, curriculum_episodes=5, opponent="random",
+        attacked_share=1.0, name=str(tmp_path / "run"),
+    )  # fmt: skip
+    team = BatchTeam(settings)
+    rows = [team.iterate() for _ in range(4)]
+    assert [row["level"] for row in rows] == [0, 1, 2, 2]
+    assert rows[0]["attacks_total"] == 0 < rows[3]["attacks_total"]
+    straight, resumed = BatchTeam(settings), None
+    for _ in range(2):
+        straight.iterate()
+    straight.save(settings.folder / "checkpoint")
+    resumed = BatchTeam(replace(settings, resume=True))
+    assert [resumed.iterate() for _ in range(2)] == rows[2:]
+    patient = BatchTeam(replace(settings, curriculum_survival=1.1))
+    assert [patient.iterate()["level"] for _ in range(2)] == [0, 0]
+    with pytest.raises(ValueError, match="difficulty:budget"):
+        BatchTeam(replace(SMALL, curriculum="easy"))
+
+
+def test_a_cost_over_its_limit_gets_a_price_that_the_rewards_show():
+    team = BatchTeam(replace(SMALL, cost="overload", cost_limit=0.01))
+    plain = BatchTeam(SMALL)
+    first, row = team.iterate(), plain.iterate()
+    assert first["cost"] > 0.01
+    assert first["multiplier"] > 0
+    assert first["survival"] == row["survival"]  # nothing costs anything yet
+    assert team.iterate()["cost"] > 0
+    reward, cost = np.array([[1.0, -2.0]]), np.array([0.0, 0.05])
+    expected = (reward - team.multiplier.value * cost / 0.01) / (1 + team.multiplier.value)
+    np.testing.assert_allclose(team.multiplier.penalised(reward, cost), expected)
 
 
 def test_an_opponent_that_learns_needs_every_step(capsys):
