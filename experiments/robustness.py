@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pandas as pd
@@ -45,10 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        done = len(list((folder / "cells").glob("*.parquet")))
-        print(f"\nstopped: {done} cells are saved in {folder}; the same command goes on from there", file=sys.stderr)
+        print(_saved("stopped", folder), file=sys.stderr)
         return INTERRUPTED
+    except BrokenProcessPool:
+        print(_saved("a process was killed (out of memory? --jobs 1 needs less)", folder), file=sys.stderr)
+        return 1
     return 0
+
+
+def _saved(what: str, folder: Path) -> str:
+    done = len(list((folder / "cells").glob("*.parquet")))
+    return f"\n{what}: {done} cells are saved in {folder}; the same command goes on from there"
 
 
 def matrix(

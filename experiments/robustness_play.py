@@ -122,7 +122,7 @@ class Study:
                 f"{defender.label} was trained on {settings.case}, but the study is on {self.case}: "
                 f"add --case {settings.case}, or leave it out"
             )
-        return task_of(replace(settings, difficulty=self.difficulty), NOBODY, self.split)
+        return task_of(settings, NOBODY, self.split)
 
 
 @lru_cache(maxsize=4)

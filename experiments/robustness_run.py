@@ -47,7 +47,7 @@ def _played(study: Study, cells: Sequence[Cell], jobs: int, ray: str | None) -> 
 
 def _in_processes(study: Study, cells: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, pd.DataFrame]]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_die_quietly) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_to_parent) as pool:
         waiting = {pool.submit(play, study, cell): cell for cell in cells}
         try:
             for done in as_completed(waiting):
@@ -59,9 +59,9 @@ def _in_processes(study: Study, cells: Sequence[Cell], jobs: int) -> Iterator[tu
             raise
 
 
-def _die_quietly() -> None:
-    """Ctrl-C reaches the whole process group: the parent has the last word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _leave_to_parent() -> None:
+    """Ctrl-C reaches the whole process group: it is for the parent to end the others, and to say so once."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _on_ray(study: Study, cells: Sequence[Cell], address: str) -> Iterator[tuple[Cell, pd.DataFrame]]:
