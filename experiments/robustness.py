@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from experiments.budgets import HOURS_APART
+from experiments.budgets import CASE, HOURS_APART
 from experiments.replay_choice import blackouts
 from experiments.replay_record import replay
 from experiments.robustness_html import write_report
@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         help="names, checkpoint folders, label:either",
     )
     add("--attackers", nargs="+", default=["none", "random", "weighted", "worst-case"], help="likewise")
-    add("--budgets", nargs="+", default=["day-1"], choices=["case", *HOURS_APART], help="how often they may attack")
+    add("--budgets", nargs="+", default=["day-1"], choices=[CASE, *HOURS_APART], help="how often they may attack")
     add("--best-response", nargs="+", default=[], metavar="DEFENDER=ATTACKER", help="attackers made for one defender")
     add("--episodes", type=int, default=50, help="per cell")
     add("--steps", type=int, default=288, help="of an episode")

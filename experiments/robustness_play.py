@@ -14,14 +14,16 @@ import numpy as np
 import pandas as pd
 
 from agents import agent_from
-from experiments.budgets import changes_in
+from agents.attackers import attacker_from
+from experiments.budgets import CASE, changes_in
 from experiments.evaluation import Starts, played
 from experiments.robustness_measures import Meter, blackout_cost, outcome_names
 from experiments.settings import TrainSettings
-from experiments.tasks import task_of
+from experiments.tasks import loaded, task_of
 from marlgrid.env.registry import make_task
+from marlgrid.model.system import System
+from marlgrid.model.time_series import TimeSeries
 from marlgrid.simulation.state import Outcome
-from marlgrid.task.opponents import opponent_from as attacker_from
 from marlgrid.task.task import Task
 
 NOBODY = "none"
@@ -65,7 +67,7 @@ def _name_of(text: str) -> str:
     path = Path(text)
     if not path.is_dir():
         return text
-    return path.parent.name if path.name == "checkpoint" else path.name
+    return path.parent.name if path.name == "checkpoint" else "/".join(path.parts[-2:])
 
 
 class Cell(NamedTuple):
@@ -116,18 +118,23 @@ class Study:
     def _defenders_task(self, defender: Contestant) -> Task:
         settings = settings_of(defender.spec)
         if settings is None:
-            return make_task(self.case, zones=self.zones or None, difficulty=self.difficulty, split=self.split)
+            return make_task(_loaded(self), split=self.split)
         if settings.case != self.case:
             raise ValueError(
                 f"{defender.label} was trained on {settings.case}, but the study is on {self.case}: "
                 f"add --case {settings.case}, or leave it out"
             )
-        return task_of(settings, NOBODY, self.split)
+        return task_of(replace(settings, difficulty=self.difficulty, attack_budget=CASE), NOBODY, self.split)
+
+
+def _loaded(study: Study) -> tuple[System, TimeSeries]:
+    """System and series, once per process: what one cell generated the next need not."""
+    return loaded(TrainSettings(case=study.case, zones=study.zones, difficulty=study.difficulty))
 
 
 @lru_cache(maxsize=4)
 def _starts(study: Study) -> Starts:
-    task = make_task(study.case, difficulty=study.difficulty, split=study.split)
+    task = make_task(_loaded(study), split=study.split)
     return Starts.of_split(task, study.split, study.episodes, study.steps, study.seed)
 
 
