@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from experiments.attribution_chance import Chances, chances
 from experiments.attribution_forks import replay
 from experiments.attribution_record import Recorded, record
 from experiments.evaluation import Starts
+from experiments.robustness_play import settings_of
 from experiments.settings import TrainSettings
 from experiments.tasks import task_of
 from marlgrid.task.actions import DiscreteActions
@@ -198,9 +199,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     try:
         agent = agent_from(args.defender)
+        trained = settings_of(args.defender)
     except ValueError as error:
         sys.exit(str(error))
-    settings = replace(settings_beside(args.defender, args.case), max_steps=args.max_steps)
+    settings = replace(trained or TrainSettings(case=args.case), max_steps=args.max_steps)
     task = task_of(settings, args.attacker, args.split)
     ready = DiscreteActions(task.system).table if args.any_action else None
     starts = Starts.of_split(task, args.split, args.episodes, args.max_steps, args.seed)
@@ -243,15 +245,6 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=24, help="last steps in which chances are looked for")
     parser.add_argument("--delay", type=int, default=12, help="steps by which a chance must put the blackout off")
     return parser.parse_args(argv)
-
-
-def settings_beside(checkpoint: str, case: str) -> TrainSettings:
-    """How a checkpoint was trained, if it is one and its run says so; else the defaults on ``case``."""
-    path = Path(checkpoint).parent / "settings.json"
-    if not (Path(checkpoint).is_dir() and path.is_file()):
-        return TrainSettings(case=case)
-    known = {field.name for field in fields(TrainSettings)}
-    return TrainSettings(**{name: value for name, value in json.loads(path.read_text()).items() if name in known})
 
 
 def as_table(found: Sequence[Attribution], played: int) -> str:

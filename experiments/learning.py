@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -74,11 +73,8 @@ def resumed(
     path = settings.folder / "settings.json"
     if not (settings.folder / made).is_dir() or not path.is_file():
         sys.exit(f"nothing to resume in {settings.folder}/ (no {made} and settings.json): run without --resume")
-    saved = json.loads(path.read_text())
-    known = {field.name for field in fields(settings)}
-    saved = {name: value for name, value in saved.items() if name in known}
     asked = {option: getattr(settings, option) for option in (*longer, "name")}
-    return replace(type(settings)(**saved), resume=True, **asked)
+    return replace(type(settings).read(path), resume=True, **asked)
 
 
 def train(settings: TrainSettings, make: Callable[[TrainSettings], Learner]) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -148,8 +147,7 @@ def settings_of(spec: str) -> TrainSettings | None:
         path = next((part / "settings.json" for part in above if (part / "settings.json").exists()), None)
         if path is None:
             raise ValueError(f"no settings.json above {folder}: give a checkpoint in the folder of its run")
-        known = {field.name for field in fields(TrainSettings)}
-        return TrainSettings(**{key: value for key, value in json.loads(path.read_text()).items() if key in known})
+        return TrainSettings.read(path)
     return None
 
 

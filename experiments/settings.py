@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 CLIP = 0.2
 """How far a gradient step may move the probability of an action, as a part of it."""
@@ -19,6 +20,7 @@ CHOICES = {
     "learner": ("zones", "opponent"),
     "cost": ("", "overload", "disconnected", "unserved_mwh", "illegal"),
     "multiplier": ("dual", "pid"),
+    "reward": ("team", "difference", "both"),
     "opponent_reward": ("team", "unserved", "blackout"),
 }
 """Settings that are one of a few words."""
@@ -55,6 +57,7 @@ class TrainSettings:
     opponent: str = setting(
         "random", "attackers in training: names and checkpoints joined by +; learned: beside the zones"
     )
+    reward: str = setting("team", "what zones gain: team, difference (what their own action was worth), or both")
     attack_budget: str = setting("case", "how often it may attack: case (its own terms), none, day-1, day-2, 4-hours")
     defenders: str = setting("do-nothing", "teams that an opponent learns against: names and checkpoints joined by +")
     opponent_reward: str = setting("team", "what an opponent gains: team (minus the zones' reward), unserved, blackout")
@@ -118,6 +121,17 @@ class TrainSettings:
     def save(self, path: Path) -> None:
         """As JSON."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any]) -> Self:
+        """From values by name, also of another version: what is not known any more is left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in saved.items() if name in known})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What ``save`` wrote."""
+        return cls.of(json.loads(path.read_text()))
 
 
 def settings_from(arguments: list[str] | None = None, program: str = "experiments.train") -> TrainSettings:

@@ -28,6 +28,8 @@ from marlgrid.task.actions import DiscreteActions
 from marlgrid.task.menu import Menu
 from marlgrid.task.occasions import occasions
 from marlgrid.task.opponents import NoOpponent, Opponent
+from marlgrid.task.reward import RewardFn, WeightedSum
+from marlgrid.task.rewards_difference import DifferenceReward
 from marlgrid.task.task import Task
 
 OBSERVED = (
@@ -58,12 +60,19 @@ def task_of(settings: TrainSettings, opponent: str | Opponent, split: str) -> Ta
             "scope": settings.observation,
             "attributes": OBSERVED + (BUSBARS if settings.actions == "splits" else ()),
         },
-        reward=MarginReward(strain=settings.strain),
+        reward=reward_of(settings),
         attack=terms_of(settings),
         split=split,
     )
     gain = opponent_reward(settings.opponent_reward, task.series) if agent else None
     return task if gain is None else replace(task, opponent_reward=gain)
+
+
+def reward_of(settings: TrainSettings) -> RewardFn:
+    """What the zones of a run gain."""
+    team = MarginReward(strain=settings.strain)
+    own = DifferenceReward(reward=team)
+    return {"team": team, "difference": own, "both": WeightedSum(((team, 1.0), (own, 1.0)))}[settings.reward]
 
 
 def terms_of(settings: TrainSettings) -> dict[str, Any] | None:

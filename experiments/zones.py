@@ -1,5 +1,5 @@
-"""Studies of zones: ``python -m experiments.zones --study number`` (or partition, observability, tie-lines, failure,
-delay, noise, communication, all).
+"""Studies of zones: ``python -m experiments.zones --study number`` (or partition, observability, tie-lines, credit,
+failure, delay, noise, communication, all).
 
 Each setting's team is trained by ``experiments.train_batch`` for the same number of decisions and plays the same
 held-out days and attacks. Finished trainings and evaluations are kept in ``runs/zones/<name>/``: a study that was
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = args.name or f"{Path(args.case).name}-{Path(args.team).name}"
     budget = Budget(args.team, args.seeds, args.episodes, tuple(args.attackers.split(",")), Path("runs/zones") / name)
     try:
-        for study in STUDIES if args.study == "all" else [args.study]:
+        for study in STUDIES if "all" in args.study else args.study:
             run(study, base, budget)
     except KeyboardInterrupt:
         print(f"\nstopped: what was finished is kept in {budget.folder}/, the same command goes on", flush=True)
@@ -73,7 +73,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--study", choices=[*STUDIES, "all"], default="number", help="what is compared")
+    add("--study", nargs="+", choices=[*STUDIES, "all"], default=["number"], help="what is compared")
     add("--case", default="case14", help="built-in case, Grid2Op environment name or folder")
     add("--zones", type=int, default=3, help="number of zones, where it is not what is compared")
     add("--team", default=TRAINED, help=f"{TRAINED}, or a team as agents.registry.agent_from takes it")
@@ -131,13 +131,14 @@ def measured(study: str, setting: Setting, budget: Budget) -> dict[str, Any]:
     """Attacker -> measure -> one value per episode, of one training of a setting; read from the file if it is there."""
     label = setting.label.replace(" ", "-").replace("%", "").replace(",", "").replace("'", "")
     path = budget.folder / study / f"{label}-seed-{setting.train.seed}.json"
-    asked = {"train": asdict(setting.train), "team": budget.team, "episodes": budget.episodes}
+    played = {"team": budget.team, "episodes": budget.episodes}
     kept = json.loads(path.read_text()) if path.is_file() else {}
-    found = kept["found"] if kept.get("asked") == asked else {}
+    same = kept and kept["played"] == played and TrainSettings.of(kept["train"]) == setting.train
+    found = kept["found"] if same else {}
     for attacker in budget.attackers:
         if attacker not in found:
             found[attacker] = _evaluated(setting, budget, attacker)
-            _save(path, {"asked": asked, "found": found})
+            _save(path, {"train": asdict(setting.train), "played": played, "found": found})
     return found
 
 
@@ -170,11 +171,12 @@ def team_of(settings: TrainSettings, budget: Budget) -> Agent:
         return agent_from(budget.team)
     zones = settings.partition if settings.partition in ("substation", "voltage") else settings.zones
     folder = budget.folder / "teams" / f"{settings.partition}-{zones}-{settings.observation}-{settings.tie_lines}"
-    folder = folder.with_name(f"{folder.name}-seed-{settings.seed}")
-    asked, path = asdict(settings), folder / "settings.json"
-    if not (path.is_file() and json.loads(path.read_text()) == asked):
+    gain = "" if settings.reward == "team" else f"-{settings.reward}"
+    folder = folder.with_name(f"{folder.name}{gain}-seed-{settings.seed}")
+    path = folder / "settings.json"
+    if not (path.is_file() and TrainSettings.read(path) == settings):
         train(settings, folder / "checkpoint")
-        _save(path, asked)
+        settings.save(path)
     return Learned.load(folder / "checkpoint")
 
 

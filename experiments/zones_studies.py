@@ -69,6 +69,10 @@ def _tie_lines(base: TrainSettings) -> list[Setting]:
     return [Setting(policy, replace(base, tie_lines=policy)) for policy in ("both", "origin", "none")]
 
 
+def _credit(base: TrainSettings) -> list[Setting]:
+    return [Setting(reward, replace(base, reward=reward)) for reward in ("team", "difference", "both")]
+
+
 def _failure(base: TrainSettings) -> list[Setting]:
     zones = [f"zone_{zone}" for zone in range(base.zones)]
     settings = [Setting("none fails", base)]
@@ -102,6 +106,7 @@ STUDIES = {
     "partition": Study("Where are the borders?", "zones cut by", _partition),
     "observability": Study("How far must a zone see?", "what a zone sees", _observability),
     "tie-lines": Study("Who switches the lines between zones?", "tie lines switched by", _tie_lines),
+    "credit": Study("What should a zone gain?", "reward in training", _credit),
     "failure": Study("What if zones fall silent?", "who fails", _failure),
     "delay": Study("What if observations come late?", "steps of delay", _delay),
     "noise": Study("What if sensors err?", "standard deviation of the errors (normalised units)", _noise),

@@ -110,6 +110,23 @@ def test_rows():
     assert (row.unserved_mwh, row.illegal, row.by_seed) == (3.0, 0.5, "0.300 0.500")
 
 
+def test_rewards_of_training():
+    settings = [setting.train for setting in STUDIES["credit"].settings(TrainSettings(case="case5", zones=2))]
+    gained = []
+    for train in settings:
+        task = task_of(train, "none", "train")
+        episode, _ = task.reset(3, scenario=0, t_start=0)
+        cut = task.make_action({"set_bus": {"loads_id": (0, -1)}})
+        _, outputs = task.step(
+            episode, {zone: [cut] if k == task.system.zones.load[0] else [0] for k, zone in enumerate(task.zones)}
+        )
+        gained.append(np.array([outputs.rewards[zone][0] for zone in task.zones]))
+    team, difference, both = gained
+    assert team[0] == team[1] < -1
+    assert sorted(difference != 0) == [False, True], "one zone lost the grid, the other had no part in it"
+    assert both == pytest.approx(team + difference)
+
+
 def test_wrong_arguments(capsys):
     with pytest.raises(SystemExit):
         main(["--zones", "0"])
