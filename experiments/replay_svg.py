@@ -148,7 +148,8 @@ def _substations(system: System, plan: Layout, sub: np.ndarray) -> Iterator[str]
         where = f'cx="{x:.1f}" cy="{y:.1f}" r="{r:.1f}"'
         yield f'<circle id="s{s}" {where} fill="{PAPER}" stroke="{colour}" stroke-width="2.4"/>'
         if system.grid.n_sub <= 60:
-            yield f'<text x="{x:.1f}" y="{y + 0.34 * r:.1f}" font-size="{0.95 * r:.1f}" text-anchor="middle">{s}</text>'
+            place = f'x="{x:.1f}" y="{y + 0.34 * r:.1f}" font-size="{0.95 * r:.1f}"'
+            yield f'<text {place} text-anchor="middle" fill="{INK}">{s}</text>'
 
 
 def _marks(paths: np.ndarray) -> Iterator[str]:
@@ -157,7 +158,7 @@ def _marks(paths: np.ndarray) -> Iterator[str]:
         where = f'transform="translate({x:.1f} {y:.1f})"'
         yield (
             f'<text id="p{k}" x="{x:.1f}" y="{y - 13:.1f}" font-size="13" font-weight="700" text-anchor="middle" '
-            f'stroke="{PAPER}" stroke-width="4" paint-order="stroke" display="none"></text>'
+            f'fill="{INK}" stroke="{PAPER}" stroke-width="4" paint-order="stroke" display="none"></text>'
         )
         yield (
             f'<g id="a{k}" {where} display="none"><circle r="12" fill="{ATTACK}" stroke="{PAPER}" stroke-width="2"/>'

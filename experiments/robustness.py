@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 from tqdm import tqdm
@@ -41,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cells = matrix(defenders, attackers, asked.budgets, _responses(asked.best_response, defenders))
         study = Study(asked.case, asked.zones, asked.split, asked.episodes, asked.steps, asked.seed, asked.difficulty)
         folder = Path("runs") / (asked.name or f"robustness-{Path(asked.case).name}")
-        episodes = run(study, cells, folder, jobs=asked.jobs, ray=asked.ray)
-        report(study, cells, folder, episodes, asked.replays, asked.frames)
+        figures = run(study, cells, folder, jobs=asked.jobs, ray=asked.ray)
+        report(study, cells, folder, figures, asked.replays, asked.frames)
     except ValueError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
@@ -90,8 +91,19 @@ def matrix(
     return [Cell(defender, attacker, NOBODY) for attacker in peaceful for defender in defenders] + cells
 
 
-def run(study: Study, cells: Sequence[Cell], folder: Path, jobs: int = 1, ray: str | None = None) -> pd.DataFrame:
-    """Plays what is missing, writes everything, prints the tables; gives the rows of the episodes."""
+class Figures(NamedTuple):
+    """What a matrix comes to."""
+
+    episodes: pd.DataFrame
+    """One row per cell and episode."""
+    table: pd.DataFrame
+    """``robustness_table.summary`` of them."""
+    gaps: pd.DataFrame
+    """``robustness_table.exploitability`` of them."""
+
+
+def run(study: Study, cells: Sequence[Cell], folder: Path, jobs: int = 1, ray: str | None = None) -> Figures:
+    """Plays what is missing, writes all files but the report, prints the tables."""
     episodes = results(study, cells, folder, jobs, ray)
     kinds = strata(study.task(cells[0]), study.starts())
     episodes["stratum"] = kinds[episodes.episode]
@@ -106,28 +118,27 @@ def run(study: Study, cells: Sequence[Cell], folder: Path, jobs: int = 1, ray: s
     print("\n" + exploitability_text(gaps), flush=True)
     draw_heat_maps(table, budgets, attackers, defenders, folder)
     draw_survival(episodes, budgets, attackers, defenders, folder)
-    return episodes
+    return Figures(episodes, table, gaps)
 
 
 def report(
-    study: Study, cells: Sequence[Cell], folder: Path, episodes: pd.DataFrame, n_replay: int, n_frame: int
+    study: Study, cells: Sequence[Cell], folder: Path, figures: Figures, n_replay: int = 6, n_frame: int = 60
 ) -> None:
-    """``report.html`` out of what ``run`` wrote, with replays of ``n_replay`` blackouts."""
+    """``report.html`` out of what ``run`` gave and wrote, with replays of ``n_replay`` blackouts."""
     by_key = {cell.key: cell for cell in cells}
-    chosen = blackouts(episodes, n_replay)
+    chosen = blackouts(figures.episodes, n_replay)
     replays = [
         replay(study, by_key[key], number, n_frame)
         for key, number in tqdm(chosen, unit="episode", desc="replaying blackouts", disable=None)
     ]
-    defenders = " ".join(dict.fromkeys(f"{cell.defender.label}" for cell in cells))
     path = folder / "report.html"
     write_report(
         path,
         title=f"Robustness on {study.case}",
-        subtitle=f"{study.episodes} episodes of {study.steps} steps, {study.split} split; defenders: {defenders}",
+        subtitle=f"{study.episodes} episodes of {study.steps} steps ({study.split} split, {study.difficulty} difficulty)",
         command=" ".join(["python -m experiments.robustness", *sys.argv[1:]]),
-        table=summary(episodes),
-        gaps=exploitability(episodes),
+        table=figures.table,
+        gaps=figures.gaps,
         axes=axes_of(cells),
         curves=folder / "survival.png",
         replays=replays,
