@@ -135,7 +135,7 @@ def report(
     write_report(
         path,
         title=f"Robustness on {study.case}",
-        subtitle=f"{study.episodes} episodes of {study.steps} steps; split {study.split}, difficulty {study.difficulty}",
+        subtitle=f"{study.episodes} {study.split} episodes of {study.steps} steps, {study.difficulty} difficulty",
         command=" ".join(["python -m experiments.robustness", *sys.argv[1:]]),
         table=figures.table,
         gaps=figures.gaps,
