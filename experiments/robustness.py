@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures = run(study, cells, folder, jobs=asked.jobs, ray=asked.ray)
         report(study, cells, folder, figures, asked.replays, asked.frames)
     except ValueError as error:
-        parser.error(str(error))
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
     except KeyboardInterrupt:
         print(_saved("stopped", folder), file=sys.stderr)
         return INTERRUPTED

@@ -23,6 +23,8 @@ from marlgrid.env.registry import make_task
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.simulation.state import Outcome
+from marlgrid.task.opponents import OPPONENTS, opponent_from
+from marlgrid.task.opponents.registry import OWN
 from marlgrid.task.task import Task
 
 NOBODY = "none"
@@ -112,7 +114,10 @@ class Study:
         task = self._defenders_task(cell.defender)
         terms = replace(task.system.attack, **changes_in(task.system, cell.budget))
         system = replace(task.system, attack=terms)
-        return replace(task, system=system, opponent=attacker_from(cell.attacker.spec))
+        spec = cell.attacker.spec
+        # a data set's own attacker has the settings that come with it
+        opponent = opponent_from(spec, system) if spec in (*OPPONENTS, OWN) else attacker_from(spec)
+        return replace(task, system=system, opponent=opponent)
 
     def _defenders_task(self, defender: Contestant) -> Task:
         settings = settings_of(defender.spec)
