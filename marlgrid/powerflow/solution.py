@@ -229,7 +229,7 @@ def _solve(
             _linear_guess(one, network, wanted, state, pivot, above, below, x, v)
         for l in range(lanes):
             _hold(lanes, l, members[l], bus, leader, sizes, constants, given[1], v)
-        _newton(one, network, wanted, free, state, v, x, injected, pivot, above, below)
+        _newton(one, attempt == 0, network, wanted, free, state, v, x, injected, pivot, above, below)
         for l in range(lanes):
             # a warm start may find collapsed voltages where a normal solution exists: it is not trusted then
             if state[l] == SOLVED and (attempt == 1 or not _collapsed(lanes, l, n, v)):
@@ -325,18 +325,18 @@ def _collapsed(lanes, l, n, v):  # pragma: no cover
 
 
 @arithmetic
-def _newton(one, network, wanted, free, state, v, x, injected, pivot, above, below):  # pragma: no cover
+def _newton(one, close, network, wanted, free, state, v, x, injected, pivot, above, below):  # pragma: no cover
     """Iterates until no mismatch of an active lane exceeds the tolerance; leaves it solved, or idle where it fails.
 
-    Every second iteration from the third on uses the matrix of the one before: close to the solution it has not
-    changed much, and the elimination is most of the work.
+    From a ``close`` start every second iteration from the third on uses the matrix of the one before: it has not
+    changed much, and the elimination is most of the work. Near a collapse that would take too many iterations.
     """
     first, column, update = network[2], network[3], network[4]
     n, lanes = len(first) - 1, width(one)
     half, unit, zero = like(one, 0.5), like(one, 1.0), like(one, 0.0)
     moving, largest, sums = state[lanes:], state[2 * lanes :], state[3 * lanes :]
     for iteration in range(MAX_ITERATIONS + 1):
-        renew = iteration < 2 or iteration % 2 == 1
+        renew = not close or iteration < 2 or iteration % 2 == 1
         _evaluate(one, renew, network, free, v, injected, pivot, above, below)
         worst, total = zero, zero
         for k in range(n):

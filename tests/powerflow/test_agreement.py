@@ -71,6 +71,21 @@ def test_thousand_random_states_agree_with_pandapower(name):
     check_against_pandapower(name, 1000, seed=12)
 
 
+@pytest.mark.parametrize(("name", "low", "high"), [("case14", 4.04, 4.07), ("case118", 3.178, 3.19)])
+def test_solutions_are_found_up_to_the_collapse(name, low, high):
+    """At the nose of the loading curve the iterations are slow; lightsim2grid's full Newton says where it is."""
+    grid, n_env = GRIDS[name], 400
+    inputs, level = operating_point(grid, n_env), np.linspace(low, high, n_env)[:, None]
+    inputs = inputs._replace(load_p=inputs.load_p * level, load_q=inputs.load_q * level, gen_p=inputs.gen_p * level)
+    theirs = SOLVERS[LightSimPowerFlow, name].solve(inputs, cold(grid, n_env), every_row(n_env))
+    usual = SOLVERS[NewtonPowerFlow, name].solve(operating_point(grid, n_env), cold(grid, n_env), every_row(n_env))
+    assert 0.3 * n_env < theirs.converged.sum() < 0.9 * n_env
+    for start in (cold(grid, n_env), usual.voltage):
+        ours = SOLVERS[NewtonPowerFlow, name].solve(inputs, start, every_row(n_env))
+        np.testing.assert_array_equal(ours.converged, theirs.converged)
+        assert largest_mismatch(grid, inputs, ours) < 1e-4
+
+
 @pytest.mark.parametrize("kind", AC_SOLVERS)
 @pytest.mark.parametrize("name", CASES)
 @given(seed=st.integers(0, 2**31 - 1))
