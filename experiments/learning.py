@@ -161,7 +161,8 @@ class LearningLog:
         self.last |= row
         self._write([row.get(name, "") for name in COLUMNS], "a")
         for name, value in row.items():
-            self._board.add_scalar(name, value, int(row["iteration"]))
+            if math.isfinite(value):
+                self._board.add_scalar(name, value, int(row["iteration"]))
         self._board.flush()
 
     def headline(self) -> str:

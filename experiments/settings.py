@@ -90,6 +90,7 @@ class TrainSettings:
     idle_probability: float = setting(0.3, "of doing nothing, for an untrained zone with all actions legal")
     envs_per_runner: int = setting(32, "episodes stepped side by side in each sampling process")
     runners: int = setting(2, "sampling processes")
+    address: str = setting("", "of a Ray cluster for experiments.train, such as auto or ray://head:10001; empty: here")
 
     validation_episodes: int = setting(32, "episodes of each evaluation during training")
     test_episodes: int = setting(50, "held-out episodes of the final table")

@@ -1,4 +1,4 @@
-"""Trains a team of zones with RLlib's PPO, then compares it with baselines: ``make run``.
+"""Trains a team of zones with RLlib's PPO or DQN, then compares it with baselines: ``make run``.
 
 Everything goes to ``runs/<name>/``: settings.json, checkpoint/, learning.csv, learning_curve.png, results.csv,
 results.json, blackout.png. Ctrl-C ends the training early and goes on to the comparison; a second one ends the program.
@@ -20,13 +20,13 @@ import numpy as np
 import ray
 import torch
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from agents.learned import Learned
 from experiments.learning import COLUMNS, run
 from experiments.settings import CLIP, VALUE_CLIP, TrainSettings, settings_from
 from experiments.tasks import TrainingTask, scales_of
-from marlgrid.rllib import ppo_config
+from marlgrid.rllib import dqn_config, ppo_config
 from marlgrid.rllib.policies import policy_from_state
 
 
@@ -34,34 +34,67 @@ def main(arguments: list[str] | None = None) -> int:
     return run(settings_from(arguments), RLlibTeam)
 
 
-def configuration(settings: TrainSettings, batched: bool = True) -> PPOConfig:
-    """PPO with one policy per zone or one for all, sampling from batches of episodes where RLlib allows it."""
+def configuration(settings: TrainSettings, batched: bool = True) -> AlgorithmConfig:
+    """The algorithm with one policy per zone or one for all, sampling from batches of episodes where RLlib allows it.
+
+    Sampling processes that die are started again.
+    """
     task = TrainingTask(settings)
+    alone = settings.learner == "opponent"
+    above = 0.0 if alone else settings.act_above
+    env_config = {"case": task, "max_steps": settings.max_steps, "start": "random", "act_above": above}
+    batched = batched and settings.algorithm == "ippo" and not alone
+    team = {
+        "policies": settings.policies,
+        "hiddens": (settings.hidden, settings.hidden),
+        "idle_probability": settings.idle_probability,
+        "scales": {} if alone else scales_of(settings, task()),
+        **({"opponent": "learned", "defenders": Path(settings.defenders).resolve()} if alone else {}),
+        "num_envs": settings.envs_per_runner,
+    }
+    config = (
+        _dqn(settings, env_config, team) if settings.algorithm == "dqn" else _ppo(settings, env_config, team, batched)
+    )
     return (
-        ppo_config(
-            {"case": task, "max_steps": settings.max_steps, "start": "random", "act_above": settings.act_above},
-            policies=settings.policies,
-            central_critic=settings.central_critic,
-            hiddens=(settings.hidden, settings.hidden),
-            idle_probability=settings.idle_probability,
-            scales=scales_of(settings, task()),
-            num_envs=settings.envs_per_runner,
-            batched=batched and not settings.central_critic,
-        )
-        .env_runners(num_env_runners=settings.runners, num_cpus_per_env_runner=0.5)
-        .training(
-            lr=settings.learning_rate,
-            gamma=settings.gamma,
-            lambda_=settings.gae_lambda,
-            train_batch_size_per_learner=settings.batch,
-            minibatch_size=settings.minibatch,
-            num_epochs=settings.epochs,
-            entropy_coeff=settings.entropy,
-            clip_param=CLIP,
-            use_kl_loss=False,
-            vf_clip_param=VALUE_CLIP,
-        )
+        config.env_runners(num_env_runners=settings.runners, num_cpus_per_env_runner=0.5)
+        .fault_tolerance(restart_failed_env_runners=True)
         .debugging(seed=settings.seed, log_level="ERROR")
+    )
+
+
+def _dqn(settings: TrainSettings, env_config: dict[str, Any], team: dict[str, Any]) -> AlgorithmConfig:
+    """Random actions become rare within ten iterations; the learning rate is a quarter of PPO's."""
+    return (
+        dqn_config(env_config, explore=((0, 1.0), (10 * settings.batch, 0.02)), **team)
+        .training(
+            lr=settings.learning_rate / 4,
+            gamma=settings.gamma,
+            train_batch_size_per_learner=settings.minibatch,
+            num_steps_sampled_before_learning_starts=settings.batch // 2,
+            target_network_update_freq=1000,
+            n_step=1,
+        )
+        .reporting(min_sample_timesteps_per_iteration=settings.batch)
+    )
+
+
+def _ppo(settings: TrainSettings, env_config: dict[str, Any], team: dict[str, Any], batched: bool) -> AlgorithmConfig:
+    return ppo_config(
+        env_config,
+        central_critic=settings.central_critic,
+        batched=batched,
+        **team,
+    ).training(
+        lr=settings.learning_rate,
+        gamma=settings.gamma,
+        lambda_=settings.gae_lambda,
+        train_batch_size_per_learner=settings.batch,
+        minibatch_size=settings.minibatch,
+        num_epochs=settings.epochs,
+        entropy_coeff=settings.entropy,
+        clip_param=CLIP,
+        use_kl_loss=False,
+        vf_clip_param=VALUE_CLIP,
     )
 
 
@@ -69,7 +102,7 @@ class RLlibTeam:
     """A team that an algorithm of RLlib trains."""
 
     def __init__(self, settings: TrainSettings) -> None:
-        start_ray()
+        start_ray(settings.address)
         self.algo: Algorithm = configuration(settings).build_algo()
         if settings.resume:
             self.algo.restore_from_path(str((settings.folder / "checkpoint").resolve()))
@@ -101,14 +134,18 @@ def figures(result: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def start_ray() -> None:
-    """Here alone, quietly, with one thread in each process."""
+def start_ray(address: str = "") -> None:
+    """Quietly, with one thread in each process: here alone, or on the cluster at an address.
+
+    Every machine of a cluster needs this checkout at the same path.
+    """
     torch.set_num_threads(1)
     # the sampling processes import this checkout, wherever the program was started from
     here = str(Path(__file__).resolve().parents[1])
     environment = {"PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])}
     ray.init(
-        include_dashboard=False,
+        address=address or None,
+        **({} if address else {"include_dashboard": False}),
         log_to_driver=False,
         logging_level=logging.ERROR,
         runtime_env={"env_vars": {**environment, "OMP_NUM_THREADS": "1"}},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,17 +27,29 @@ class RLlibParallelEnv(MultiAgentEnv):
             reaches this ratio, or when a line that is out may be put back (``par_env.occasion``, where it has that);
             else every agent idles (element 0 of its space), and the rewards of the idle steps are summed. 0 asks at
             every step.
+        frozen: agent -> its policy, (observation (1, n), mask (1, n_action)) -> (1,) action ids, which plays it unseen
+            by RLlib; where it has ``act_above``, only on such occasions. Of the agents that are left, an opponent is
+            then asked only when it may attack, and the rewards in between are summed.
     """
 
-    def __init__(self, par_env: Any, *, with_state: bool = False, act_above: float = 0.0) -> None:
+    def __init__(
+        self,
+        par_env: Any,
+        *,
+        with_state: bool = False,
+        act_above: float = 0.0,
+        frozen: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+    ) -> None:
         super().__init__()
+        self.frozen = dict(frozen or {})
+        self._seen: Mapping[str, Mapping] = {}
         if act_above > 0 and any(agent.startswith("opponent_") for agent in par_env.possible_agents):
             raise ValueError(
                 f"act_above is {act_above}, but an opponent that is an agent acts in calm steps too: leave act_above "
                 "at 0, or give a scripted opponent"
             )
         self.par_env, self.with_state, self.act_above = par_env, with_state, act_above
-        self.possible_agents = list(par_env.possible_agents)
+        self.possible_agents = [agent for agent in par_env.possible_agents if agent not in self.frozen]
         # RLlib's environment check wants every agent of the dicts in here, dead ones included: the list never shrinks.
         self.agents = list(self.possible_agents)
         self.metadata = dict(par_env.metadata)
@@ -46,26 +58,33 @@ class RLlibParallelEnv(MultiAgentEnv):
         self.observation_spaces = {agent: self._space(agent) for agent in self.possible_agents}
         self.observation_space = spaces.Dict(self.observation_spaces)
         self.action_space = spaces.Dict(self.action_spaces)
-        self._idle = {agent: idle_choice(space) for agent, space in self.action_spaces.items()} if act_above > 0 else {}
+        self._idle = {agent: idle_choice(par_env.action_space(agent)) for agent in par_env.possible_agents}
+        self._skips = act_above > 0 or bool(self.frozen)
 
     def reset(self, *, seed: int | None = None, options: Mapping | None = None) -> tuple[dict, dict]:
         """First observations. With ``act_above`` only idling is open to the agents in a calm first step."""
         seed = None if seed is None else int(seed)
         observations, infos = self.par_env.reset(seed=seed, options=options)
-        return self._complete(observations, infos), infos
+        return self._shown(observations, infos)
 
     def step(self, action_dict: Mapping[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
         """One decision; several steps of the environment if calm ones follow."""
-        observations, rewards, terminations, truncations, infos = self.par_env.step(dict(action_dict))
-        while self._idle and self.par_env.agents and self._calm(infos):
-            observations, more, terminations, truncations, infos = self.par_env.step(self._idle)
+        observations, rewards, terminations, truncations, infos = self._played(dict(action_dict))
+        while self._skips and self.par_env.agents and self._calm(observations, infos):
+            observations, more, terminations, truncations, infos = self._played({})
             rewards = {agent: rewards[agent] + more[agent] for agent in more}
         over = not self.par_env.agents
         lost = over and all(terminations.values())
         terminations = {**terminations, "__all__": lost}
         # If every agent is flagged truncated, RLlib 2.60 takes the end for a termination; the common flag is enough.
         truncations = {"__all__": not lost} if over else {**truncations, "__all__": False}
-        return self._complete(observations, infos), rewards, terminations, truncations, infos
+        seen, infos = self._shown(observations, infos)
+        hidden = self.frozen.keys()
+        rewards, terminations, truncations = (
+            {agent: value for agent, value in column.items() if agent not in hidden}
+            for column in (rewards, terminations, truncations)
+        )
+        return seen, rewards, terminations, truncations, infos
 
     def render(self) -> Any:
         return self.par_env.render()
@@ -82,16 +101,32 @@ class RLlibParallelEnv(MultiAgentEnv):
             )
         return spaces.Dict({**space.spaces, STATE: self.par_env.state_space}) if self.with_state else space
 
-    def _complete(self, observations: dict, infos: Mapping) -> dict:
-        """Observations as RLlib gets them: with the state if asked for, and nothing but idling in calm steps."""
-        if self._idle and observations and self._calm(infos):
+    def _played(self, choices: dict) -> tuple[dict, dict, dict, dict, dict]:
+        """A step of the environment in which the frozen agents play too; who says nothing idles."""
+        for agent, policy in self.frozen.items():
+            above = getattr(policy, "act_above", 0.0)
+            if not above or self.par_env.occasion(above):
+                seen = self._seen[agent]
+                choices[agent] = int(policy(seen[OBSERVATION][None], seen[MASK][None])[0])
+        steps = self.par_env.step({**self._idle, **choices})
+        self._seen = steps[0]
+        return steps
+
+    def _shown(self, observations: dict, infos: Mapping) -> tuple[dict, dict]:
+        """What RLlib gets: with the state if asked for, and nothing but idling in calm steps."""
+        self._seen = observations
+        calm = self._skips and observations and self._calm(observations, infos)
+        observations = {agent: seen for agent, seen in observations.items() if agent not in self.frozen}
+        if calm:
             observations = {agent: {**seen, MASK: _only_idle(seen[MASK])} for agent, seen in observations.items()}
         if self.with_state and observations:
             state = self.par_env.state()
             observations = {agent: {**seen, STATE: state} for agent, seen in observations.items()}
-        return observations
+        return observations, {agent: own for agent, own in infos.items() if agent not in self.frozen}
 
-    def _calm(self, infos: Mapping[str, Mapping]) -> bool:
+    def _calm(self, observations: Mapping[str, Mapping], infos: Mapping[str, Mapping]) -> bool:
+        if self.frozen:
+            return all(np.sum(observations[agent][MASK]) <= 1 for agent in self.possible_agents)
         if max(own["max_rho"] for own in infos.values()) >= self.act_above:
             return False
         occasion = getattr(self.par_env, "occasion", None)

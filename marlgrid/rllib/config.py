@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.appo import APPOConfig
+from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -21,6 +22,7 @@ from marlgrid.rllib.batch_runner import BatchEnvRunner
 from marlgrid.rllib.metrics import GridMetrics
 from marlgrid.rllib.modules import CentralCriticModule, MaskedAPPOModule, MaskedModule, ScriptedModule
 from marlgrid.rllib.policies import load_policies
+from marlgrid.rllib.q_module import MaskedQModule
 from marlgrid.rllib.registration import ENV_NAME, make_env
 
 OPPONENT = "opponent_"
@@ -39,6 +41,9 @@ class TeamSettings:
     """``None`` leaves it to env_config; a name of a scripted attacker puts that one into the environment;
     ``"learned"`` trains it beside the zones; a checkpoint folder freezes the one trained there; a function
     (observation (n, n_observation), mask (n, n_action)) -> (n,) action ids plays it by a rule."""
+    defenders: str | Path | None = None
+    """A checkpoint whose policies play the zones, frozen, in the environment: with opponent ``"learned"``, only that
+    learns, and is asked only when it may attack. Not batched."""
     central_critic: bool = False
     """Critics also see ``env.state()``."""
     hiddens: Sequence[int] = (64, 64)
@@ -55,6 +60,10 @@ class TeamSettings:
     def __post_init__(self) -> None:
         if self.policies not in POLICIES:
             raise ValueError(f"policies is {self.policies!r}, choose from {POLICIES}")
+        if self.defenders is not None and (self.opponent != "learned" or self.batched):
+            raise ValueError(
+                'defenders are for an opponent that learns against them: opponent="learned", batched=False'
+            )
         if self.batched and self.central_critic:
             raise ValueError("a centralised critic needs RLlib's own sampling: leave batched at False")
 
@@ -83,9 +92,37 @@ def appo_config(env_config: Mapping | None = None, **settings: Any) -> APPOConfi
     return _team_config(_CheckedAPPO(), MaskedAPPOModule, env_config, team)
 
 
-def _team_config(config: AlgorithmConfig, module: type, env_config: Mapping | None, team: TeamSettings) -> Any:
-    """``config`` with environment, modules and callbacks; ``module`` is the class of what is trained."""
+def dqn_config(
+    env_config: Mapping | None = None,
+    explore: Sequence[tuple[int, float]] = ((0, 1.0), (20_000, 0.05)),
+    **settings: Any,
+) -> DQNConfig:
+    """Deep Q-learning with double Q-values and a replay buffer, for discrete actions; it has no critics.
+
+    ``explore``: (decisions so far, share of random actions), with lines between; ``idle_probability`` is the part of
+    the random actions that do nothing.
+    """
+    team = TeamSettings(**settings)
+    if team.central_critic or team.batched:
+        raise ValueError("DQN has no critics and needs RLlib's own sampling: leave central_critic and batched at False")
+    config = _CheckedDQN().training(
+        replay_buffer_config={"type": "MultiAgentEpisodeReplayBuffer", "capacity": 100_000},
+        double_q=True,
+        dueling=False,
+        num_atoms=1,
+    )
+    module = {"explore": [list(point) for point in explore], "explore_idle": team.idle_probability}
+    return _team_config(config, MaskedQModule, env_config, team, module)
+
+
+def _team_config(
+    config: AlgorithmConfig, module: type, env_config: Mapping | None, team: TeamSettings, more: Mapping | None = None
+) -> Any:
+    """``config`` with environment, modules and callbacks; ``module`` is the class of what is trained, made with the
+    settings ``more`` besides those of the team."""
     env_config = {**(env_config or {}), "with_state": team.central_critic}
+    if team.defenders is not None:
+        env_config["frozen"] = str(team.defenders)
     fixed = _fixed_opponent(team.opponent)
     if team.opponent == "learned" or fixed is not None:
         env_config["opponent"] = "agent"
@@ -94,7 +131,7 @@ def _team_config(config: AlgorithmConfig, module: type, env_config: Mapping | No
     env = make_env(env_config)
     if team.policies == "shared":
         _check_equal_spaces(env)
-    specs = _specs(env, module, team, fixed)
+    specs = _specs(env, module, team, fixed, more or {})
     trained = [name for name, spec in specs.items() if spec.module_class is module]
     env.close()
     if team.batched:
@@ -109,7 +146,9 @@ def _team_config(config: AlgorithmConfig, module: type, env_config: Mapping | No
     )
 
 
-def _specs(env: RLlibParallelEnv, module: type, team: TeamSettings, fixed: Callable | None) -> dict[str, RLModuleSpec]:
+def _specs(
+    env: RLlibParallelEnv, module: type, team: TeamSettings, fixed: Callable | None, more: Mapping
+) -> dict[str, RLModuleSpec]:
     """Policy id -> its network, or the fixed policy of an opponent."""
     specs = {}
     for name in sorted({team.mapping(agent) for agent in env.possible_agents}):
@@ -123,6 +162,7 @@ def _specs(env: RLlibParallelEnv, module: type, team: TeamSettings, fixed: Calla
             "idle_probability": 0.0 if adversary else team.idle_probability,
             "act_above": env.act_above,
             "scale": (team.scales or {}).get(name),
+            **more,
         }
         specs[name] = RLModuleSpec(module_class=module, model_config=settings)
     return specs
@@ -178,6 +218,14 @@ def check_resources(config: AlgorithmConfig) -> None:
 
 
 class _CheckedPPO(PPOConfig):
+    """Refuses to hang."""
+
+    def validate(self) -> None:
+        super().validate()
+        check_resources(self)
+
+
+class _CheckedDQN(DQNConfig):
     """Refuses to hang."""
 
     def validate(self) -> None:

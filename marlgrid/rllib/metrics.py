@@ -13,6 +13,8 @@ class GridMetrics(RLlibCallback):
     """Logs the totals of each finished episode: means over the last 100 under ``result["env_runners"]``."""
 
     def on_episode_end(self, *, episode: Any, metrics_logger: Any, **_: Any) -> None:
-        infos = {agent: last for agent, last in episode.get_infos(-1).items() if last and agent.startswith("zone_")}
+        last = {agent: own for agent, own in episode.get_infos(-1).items() if own}
+        # an opponent among frozen zones is the only one who knows
+        infos = {agent: own for agent, own in last.items() if agent.startswith("zone_")} or last
         for name, value in team_totals(infos).items():
             metrics_logger.log_value(name, value, window=100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from marlgrid.rllib.adapter import RLlibParallelEnv
@@ -69,6 +70,48 @@ def test_calm_steps_are_played_without_asking(counting_env):
         total += own["zone_0"] if t >= 2 else 0.0
     assert before is not None
     assert rewards["zone_0"] == total
+
+
+def test_frozen_zones_play_and_the_opponent_is_asked_when_it_may_attack():
+    """Step by step what an environment does in which somebody else asks everybody."""
+    import marlgrid
+
+    def first_legal(_, mask):
+        return np.array([np.flatnonzero(mask[0])[-1]])
+
+    def made():
+        return marlgrid.parallel_env(
+            "case14",
+            opponent="agent",
+            mask="observation",
+            max_steps=40,
+            actions={"kinds": ("redispatch",), "redispatch": (-0.1, 0.1)},
+            parameters={"no_overflow_disconnection": True},
+            attack={"max_duration": 3, "cooldown": 5},
+        )
+
+    zones = ("zone_0", "zone_1", "zone_2")
+    env, twin = RLlibParallelEnv(made(), frozen=dict.fromkeys(zones, first_legal)), made()
+    assert env.possible_agents == ["opponent_0"]
+    seen, infos = env.reset(seed=1)
+    there, _ = twin.reset(seed=1)
+    assert set(seen) == set(infos) == {"opponent_0"}
+    steps = asked = 0
+    while env.par_env.agents:
+        assert seen["opponent_0"]["action_mask"].sum() > 1
+        seen, rewards, terminated, _, _ = env.step({"opponent_0": 1})
+        total, choice, asked = 0.0, 1, asked + 1
+        while True:
+            chosen = {zone: int(first_legal(None, there[zone]["action_mask"][None])[0]) for zone in zones}
+            there, own, *_ = twin.step({**chosen, "opponent_0": choice})
+            total, choice, steps = total + own["opponent_0"], 0, steps + 1
+            if not twin.agents or there["opponent_0"]["action_mask"].sum() > 1:
+                break
+        assert rewards == {"opponent_0": pytest.approx(total)}
+        np.testing.assert_array_equal(seen["opponent_0"]["observation"], there["opponent_0"]["observation"])
+    assert not twin.agents
+    assert set(terminated) == {"opponent_0", "__all__"}
+    assert steps > asked > 2
 
 
 def test_in_a_calm_first_step_only_idling_is_open(counting_env):

@@ -44,6 +44,49 @@ def run(algo, n=2):
         return [algo.train() for _ in range(n)][-1]
 
 
+@pytest.mark.parametrize("policies", ["independent", "shared"])
+def test_q_learning_never_plays_an_illegal_action_and_its_checkpoint_plays(counting_env, policies, tmp_path):
+    from marlgrid.rllib import dqn_config, load_policies
+
+    config = dqn_config({"make": counting_env}, policies=policies, num_envs=2, explore=((0, 1.0), (100, 0.1)))
+    config = config.environment(disable_env_checking=True).training(
+        train_batch_size_per_learner=16, num_steps_sampled_before_learning_starts=50, lr=1e-3
+    )
+    with np.errstate(all="ignore"):
+        algo = config.reporting(min_sample_timesteps_per_iteration=100).build_algo()
+    result = run(algo)
+    assert counting_env.illegal_seen == 0
+    names = {"zones"} if policies == "shared" else {"zone_0", "zone_1"}
+    assert names <= set(result["learners"])
+    loaded = load_policies(algo.save_to_path(str(tmp_path)))
+    assert set(loaded) == names
+    rng = np.random.default_rng(0)
+    for name, policy in loaded.items():
+        seen = rng.normal(size=(20, policy.n_observation)).astype(np.float32)
+        mask = np.ones((20, *policy.components), np.int8)
+        mask[:, 1] = 0
+        obs = {"observation": torch_of(seen), "action_mask": torch_of(mask)}
+        own = algo.get_module(name).forward_inference({"obs": obs})["actions"].numpy()
+        np.testing.assert_array_equal(policy.act(seen, mask), own)
+        assert not (own == 1).any()
+    algo.stop()
+
+
+def torch_of(array):
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def test_the_share_of_random_actions_goes_down_in_lines():
+    from marlgrid.rllib.q_module import interpolated
+
+    points = [(100, 1.0), (300, 0.5), (400, 0.1)]
+    assert [interpolated(points, t) for t in (0, 100, 200, 300, 375, 400, 900)] == pytest.approx(
+        [1.0, 1.0, 0.75, 0.5, 0.2, 0.1, 0.1]
+    )
+
+
 @pytest.mark.parametrize("multi", [False, True])
 @pytest.mark.parametrize("settings", [{"policies": "independent"}, {"policies": "shared", "central_critic": True}])
 def test_masked_training_never_plays_an_illegal_action(counting_env, multi, settings):
@@ -175,3 +218,43 @@ def test_wrong_settings_are_refused(counting_env, tmp_path):
         from marlgrid.rllib.modules import action_components
 
         action_components(spaces.Box(-1, 1, (2,)))
+
+
+def test_an_opponent_learns_alone_against_the_zones_of_a_checkpoint(tmp_path):
+    from marlgrid.rllib import load_policies, ppo_config
+
+    zones = build(ppo_config(GRID, policies="independent"))
+    folder = zones.save_to_path(str(tmp_path / "zones"))
+    zones.stop()
+    algo = build(ppo_config(GRID, opponent="learned", defenders=folder))
+    result = run(algo, 1)
+    assert set(result["learners"]) - {"__all_modules__"} == {"opponent_0"}
+    assert set(load_policies(algo.save_to_path(str(tmp_path / "opponent")))) == {"opponent_0"}
+    algo.stop()
+    for wrong in ({"defenders": folder}, {"defenders": folder, "opponent": "learned", "batched": True}):
+        with pytest.raises(ValueError, match="defenders are for"):
+            ppo_config(GRID, **wrong)
+
+
+@pytest.mark.slow
+def test_sampling_processes_that_die_come_back():
+    import os
+    import signal
+    import time
+
+    from marlgrid.rllib import ppo_config
+
+    config = ppo_config(GRID, num_envs=2).env_runners(num_env_runners=1, num_cpus_per_env_runner=0.5)
+    algo = build(config.fault_tolerance(restart_failed_env_runners=True))
+    before = run(algo)["env_runners"]["num_env_steps_sampled_lifetime"]
+    victim = algo.env_runner_group.foreach_env_runner(lambda _: os.getpid(), local_env_runner=False)[0]
+    os.kill(victim, signal.SIGKILL)
+    after, deadline = before, time.monotonic() + 300
+    while after == before and time.monotonic() < deadline:  # it takes the new process a while to start
+        after = run(algo, 1).get("env_runners", {}).get("num_env_steps_sampled_lifetime", before)
+        time.sleep(1)
+    assert after > before
+    assert algo.env_runner_group.num_healthy_remote_workers() == 1
+    again = algo.env_runner_group.foreach_env_runner(lambda _: os.getpid(), local_env_runner=False)[0]
+    assert again != victim
+    algo.stop()
