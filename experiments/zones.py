@@ -83,7 +83,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--seeds", type=int, default=1, help="trainings of each setting; survival is their mean")
     add("--episodes", type=int, default=100, help="held-out episodes")
     add("--max-steps", type=int, default=288, help="steps of an episode")
-    add("--attackers", default="none,random", help="that the teams are evaluated against, with commas")
+    add("--attackers", default="none,weighted", help="that the teams are evaluated against, with commas")
     add("--name", default="", help="folder under runs/zones/; empty: case and team")
     add("--quick", action="store_true", help="a few steps of everything, to see that it works")
     args = parser.parse_args(argv)

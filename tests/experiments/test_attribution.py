@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,6 +235,13 @@ def test_attacks_on_substations_are_left_out_too():
     found = attribute(task, lost(task))
     assert (found.verdict, found.lasted, found.started.completes) == ("attack", 4, True)
     assert found.started.words == "the attack on substation sub_2 at step 4 for 3 steps"
+
+
+def test_the_example_of_the_page_runs(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "attribution.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(compile(block, "attribution.md", "exec"), {})
+    assert "attack The grid was lost" in capsys.readouterr().out
 
 
 def test_what_cannot_be_attributed():

@@ -39,7 +39,7 @@ def test_a_study_of_impaired_teams(tmp_path, monkeypatch, capsys):
     with (folder / "delay.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["setting"] for row in rows] == [*["0", "1", "2", "3", "6", "12", "do-nothing"] * 2]
-    assert [row["attacker"] for row in rows] == ["none"] * 7 + ["random"] * 7
+    assert [row["attacker"] for row in rows] == ["none"] * 7 + ["weighted"] * 7
     assert all(0 <= float(row["low"]) <= float(row["survival"]) <= float(row["high"]) <= 1 for row in rows)
     assert (folder / "delay.png").stat().st_size > 5000
     assert "What if observations come late?" in capsys.readouterr().out
@@ -58,7 +58,7 @@ def test_a_study_of_impaired_teams(tmp_path, monkeypatch, capsys):
     with pytest.raises(AssertionError, match="already"):
         main(["--study", "delay", *TINY, "--seeds", "2"])
     kept = json.loads((folder / "delay" / "12-seed-0.json").read_text())
-    assert len(kept["found"]["random"]["survival"]) == 8
+    assert len(kept["found"]["weighted"]["survival"]) == 8
 
 
 def test_a_study_that_is_stopped_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
