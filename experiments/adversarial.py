@@ -134,6 +134,7 @@ def phase_settings(
     common = replace(
         plain(settings),
         name=path,
+        imitate=0 if number else settings.imitate,
         iterations=length(settings, side, number),
         seed=settings.seed + 1000 * number + (500 if side == ATTACKERS else 0),
     )

@@ -79,6 +79,8 @@ class TrainSettings:
     cost_limit: float = setting(1.0, "of the mean sum of that cost over an episode and all zones")
     multiplier: str = setting("pid", "how the price of the cost follows it: dual ascent (dual) or pid")
 
+    imitate: int = setting(0, "first iterations in which the zones learn what a greedy search would do, not by trial")
+
     learning_rate: float = setting(1e-3, "of Adam")
     batch: int = setting(4000, "decisions per iteration")
     minibatch: int = setting(500, "decisions per gradient step")
@@ -99,6 +101,8 @@ class TrainSettings:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, choose from {allowed}")
+        if self.imitate and self.opponent_learns:
+            raise ValueError("imitate is for zones: leave it at 0 where an opponent learns")
         if self.opponent == "learned" and self.act_above > 0:
             raise ValueError(
                 f"act_above is {self.act_above}, but an opponent that learns acts in calm steps too: add --act-above 0"

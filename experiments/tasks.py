@@ -121,17 +121,22 @@ def gentle_actions(system: System, pad: bool = False, splits: bool = False) -> D
     A random bus split or disconnection blacks out a loaded grid within minutes, so learning starts without them;
     ``splits`` adds the busbar configurations.
     """
-    menu = Menu(
-        kinds=("line", *(["bus"] if splits else []), "redispatch", "curtail", "storage"),
-        redispatch=(-1.0, 1.0),
-        curtail=(0.25, 0.5, 0.75, 1.0),
-        storage=(-1.0, 1.0),
-    )
+    menu = zone_menu(splits)
     actions = {
         agent: [option for part in menu.components(system, zone) for option in part.options if not _takes_out(option)]
         for zone, agent in enumerate(system.zones.agents)
     }
     return DiscreteActions(system, actions=actions, pad=pad)
+
+
+def zone_menu(splits: bool = False) -> Menu:
+    """The ready actions that the zones' are chosen from."""
+    return Menu(
+        kinds=("line", *(["bus"] if splits else []), "redispatch", "curtail", "storage"),
+        redispatch=(-1.0, 1.0),
+        curtail=(0.25, 0.5, 0.75, 1.0),
+        storage=(-1.0, 1.0),
+    )
 
 
 def _takes_out(commands: Commands) -> bool:

@@ -27,6 +27,7 @@ from agents.mixed import team_from
 from experiments.batch_networks import Networks
 from experiments.batch_rollout import Episodes, Rollout
 from experiments.curriculum import levels, promoted
+from experiments.imitation import Teacher
 from experiments.lagrangian import GAINS, Multiplier
 from experiments.learning import COLUMNS, run
 from experiments.settings import CLIP, VALUE_CLIP, TrainSettings, settings_from
@@ -34,6 +35,7 @@ from experiments.tasks import TrainingTask
 from marlgrid.env.start import Starts
 from marlgrid.rllib.policies import load_states, policy_from_state, save_policies
 from marlgrid.rllib.totals import team_totals
+from marlgrid.simulation.state import take
 from marlgrid.task.features import OPPONENT
 
 TRAINING = "training.pkl"
@@ -73,6 +75,7 @@ class BatchTeam:
         # a shared network learns from the mean over its agents
         share = np.bincount(self.networks.members)[self.networks.members]
         self.weight = torch.tensor(1.0 / share, dtype=torch.float32)[:, None]
+        self.teacher = Teacher(task, settings) if settings.imitate else None
         self.multiplier = Multiplier(settings.cost_limit, GAINS[settings.multiplier])
         self.iteration = self.decisions = self.steps = 0
         if settings.resume:
@@ -118,6 +121,10 @@ class BatchTeam:
         return {name: value for name, value in means.items() if name in COLUMNS} | counts
 
     # ------------------------------------------------------------------ playing
+    @property
+    def _imitates(self) -> bool:
+        return self.iteration < self.settings.imitate
+
     def _look(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, Any]]) -> None:
         """Fills ``seen`` (n_agent, n_env, width) and ``mask`` of all agents, and ``asked`` (n_env,): who decides."""
         for k, agent in enumerate(self.agents):
@@ -162,9 +169,13 @@ class BatchTeam:
         seen = self.networks.standardised(torch.from_numpy(self.seen[:, rows]))
         mask = torch.from_numpy(self.mask[:, rows])
         logp = self.networks.logits(seen, mask).log_softmax(dim=-1)
-        # the first of exponential clocks with these rates to ring is a draw from the probabilities
-        waiting = torch.empty_like(logp).exponential_(generator=self.draws).log_()
-        action = (logp - waiting).argmax(dim=-1)
+        if self._imitates and self.teacher is not None:
+            action = torch.from_numpy(self.teacher.answers(self.batch.task, take(self.batch.current, rows)))
+            action = torch.where(mask.gather(-1, action[..., None])[..., 0], action, 0)
+        else:
+            # the first of exponential clocks with these rates to ring is a draw from the probabilities
+            waiting = torch.empty_like(logp).exponential_(generator=self.draws).log_()
+            action = (logp - waiting).argmax(dim=-1)
         chosen = logp.gather(-1, action[..., None])[..., 0]
         state = self.state[rows] if self.settings.central_critic else 0.0
         self.rollout.decide(rows, seen.numpy(), mask.numpy(), state, action.numpy(), chosen.numpy())
@@ -223,10 +234,15 @@ class BatchTeam:
         advantage: torch.Tensor,
         target: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The clipped objective of PPO, summed over the networks; and the mean entropy."""
+        """The clipped objective of PPO (or how likely the teacher's answers are), summed over the networks; and the
+        mean entropy."""
         logp = self.networks.logits(seen, mask).log_softmax(dim=-1)
-        ratio = (logp.gather(-1, action[..., None])[..., 0] - logp_before).exp()
-        gain = torch.minimum(advantage * ratio, advantage * ratio.clamp(1 - CLIP, 1 + CLIP))
+        chosen = logp.gather(-1, action[..., None])[..., 0]
+        if self._imitates:
+            gain = chosen
+        else:
+            ratio = (chosen - logp_before).exp()
+            gain = torch.minimum(advantage * ratio, advantage * ratio.clamp(1 - CLIP, 1 + CLIP))
         miss = (self.networks.values(seen, state) - target).square().clamp(max=VALUE_CLIP)
         entropy = -(logp.exp() * logp).sum(dim=-1)
         loss = ((miss - gain - self.settings.entropy * entropy) * self.weight).mean(dim=1).sum()

@@ -364,6 +364,35 @@ def test_a_curriculum_goes_on_when_the_team_survives(tmp_path):
         BatchTeam(replace(SMALL, curriculum="easy"))
 
 
+def test_zones_learn_what_a_search_would_do():
+    """The teacher's answers are played and become likelier; then learning by trial goes on from there."""
+    team = BatchTeam(
+        replace(SMALL, case="case14", imitate=3, idle_probability=0.05, act_above=0.9, batch=300, epochs=8)
+    )
+    answers, likelihood = team.teacher.answers, []
+
+    def watched(task, state):
+        found = answers(task, state)
+        assert found.shape == (3, state.n_env)
+        likelihood.append(found)
+        return found
+
+    team.teacher.answers = watched
+    entropies = [team.iterate()["entropy"] for _ in range(3)]
+    assert entropies[0] > entropies[1] > entropies[2]
+    assert any(found.any() for found in likelihood)
+    n_call = len(likelihood)
+    assert np.isfinite(list(team.iterate().values())).all()
+    assert len(likelihood) == n_call
+    # what the search plans is what the numbers stand for
+    state = team.batch.current
+    planned = team.teacher.greedy.plan(team.batch.task, state)
+    for z, zone in enumerate(team.batch.task.zones):
+        for number, commands in zip(answers(team.batch.task, state)[z], planned[zone], strict=True):
+            meant = team.batch.task.actions.commands(z, number)
+            assert [a.tolist() for a in meant] == [a.tolist() for a in commands]
+
+
 def test_a_cost_over_its_limit_gets_a_price_that_the_rewards_show():
     team = BatchTeam(replace(SMALL, cost="overload", cost_limit=0.01))
     plain = BatchTeam(SMALL)
