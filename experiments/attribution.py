@@ -91,7 +91,12 @@ class Attribution(NamedTuple):
     @property
     def words(self) -> str:
         """The finding as sentences."""
-        return " ".join((_of_start(self), _of_chances(self.chances)))
+        return f"The grid was lost at step {self.lasted} of {self.length} ({self.outcome}). {self.why}"
+
+    @property
+    def why(self) -> str:
+        """What started it and who had a last chance, as sentences."""
+        return f"{_of_start(self)} {_of_chances(self.chances)}"
 
 
 def attribute(
@@ -151,12 +156,11 @@ def _ranked(tried: list[Tried]) -> tuple[Tried, ...]:
 
 # ---------------------------------------------------------------------------------------------------- in words
 def _of_start(found: Attribution) -> str:
-    end = f"The grid was lost at step {found.lasted} of {found.length} ({found.outcome})"
     if found.started is not None:
-        return f"{end}. It started with {found.started.words}: without it {_gain(found.started)}."
+        return f"It started with {found.started.words}: without it {_gain(found.started)}."
     if found.pairs:
-        return f"{end}. No single cause was necessary, but without {found.pairs[0].words} {_gain(found.pairs[0])}."
-    return f"{end}, whatever single cause or pair of causes is left out."
+        return f"No single cause was necessary, but without {found.pairs[0].words} {_gain(found.pairs[0])}."
+    return "It is lost whatever single cause or pair of causes is left out."
 
 
 def _gain(tried: Tried) -> str:
@@ -206,8 +210,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     task = task_of(settings, args.attacker, args.split)
     ready = DiscreteActions(task.system).table if args.any_action else None
     starts = Starts.of_split(task, args.split, args.episodes, args.max_steps, args.seed)
-    with tqdm(total=args.max_steps, unit="step", desc="playing", disable=None) as bar:
-        episodes = record(task, agent, starts, lambda *_: bar.update())
+    episodes = record(task, agent, starts)
     found: list[Attribution] = []
     reacting = agent if args.closed else None
     try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from agents.base import Agent
-from experiments.evaluation import Starts, Watch, played
+from experiments.evaluation import Moment, Starts, played
 from marlgrid.simulation.action import NO_COMMANDS, Action, Attack, Commands, joint
 from marlgrid.simulation.state import Outcome, State, take
 from marlgrid.task.opponents.tape import begun
@@ -52,20 +54,24 @@ class Recorded:
         return Outcome(int(self.states.outcome[-1]))
 
 
-def record(task: Task, agent: Agent, starts: Starts, watch: Watch | None = None) -> list[Recorded]:
+def record(task: Task, agent: Agent, starts: Starts) -> list[Recorded]:
     """Plays the episodes to their ends, all as one batch, and writes each of them down.
 
     Raises ValueError where the opponent is an agent: the team alone is asked.
     """
     if task.opponent_agent:
         raise ValueError("the opponent is an agent here: record a task with a scripted opponent, or with a learned one")
+    steps = tqdm(played(task, agent, starts), total=starts.max_steps, unit="step", desc="playing", disable=None)
+    return written_down(task, steps)
+
+
+def written_down(task: Task, moments: Iterable[Moment]) -> list[Recorded]:
+    """The episodes of a batch out of all their steps in order, as ``evaluation.played`` gives them."""
     states, memories, asked = [], [], []
-    for moment in played(task, agent, starts):
+    for moment in moments:
         states.append(moment.before.state)
         memories.append(moment.memory)
         asked.append(task.actions.joint([moment.choices[zone] for zone in task.zones]))
-        if watch is not None:
-            watch(len(asked), starts.max_steps, float(moment.after.state.running.mean()))
     last = moment.after.state
     states.append(last)
     n_step = (last.t - last.t_start).tolist()

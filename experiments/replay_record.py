@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from agents import agent_from
+from experiments.attribution import attribute
+from experiments.attribution_record import written_down
 from experiments.evaluation import Moment, Starts, played
 from experiments.robustness_play import Cell, Study
 from marlgrid.render.style import clock
@@ -66,6 +68,8 @@ class Replay:
     steps: int
     """Of an episode that is not lost."""
     frames: list[Frame]
+    cause: str
+    """What started the blackout and who had a last chance, in words (``attribution``, open loop)."""
     task: Task
 
 
@@ -81,7 +85,9 @@ def replay(study: Study, cell: Cell, number: int, last: int) -> Replay:
     state = moments[-1].after.state
     survived = int(moments[-1].outputs.infos[task.zones[0]]["survived_steps"][0])
     steps = int(state.t_end[0] - state.t_start[0])
-    return Replay(cell, number, Outcome(int(state.outcome[0])).name, survived, steps, frames, task)
+    (recorded,) = written_down(task, moments)
+    cause = attribute(task, recorded).why if recorded.lost else ""
+    return Replay(cell, number, recorded.outcome.name, survived, steps, frames, cause, task)
 
 
 def _opening(task: Task, moment: Moment) -> Frame:

@@ -208,7 +208,8 @@ def _replay(replay: Replay, grid: int) -> dict:
     ended, survived = replay.outcome.replace("_", " ").lower(), replay.survived_steps
     return {
         "name": f"{defender} against {attacker}, {budget}: episode {replay.number}, {survived} steps survived",
-        "words": f"Episode {replay.number}: {defender} survives {survived} of {replay.steps} steps; then {ended}.",
+        "words": f"Episode {replay.number}: {defender} survives {survived} of {replay.steps} steps; then {ended}. "
+        + replay.cause,
         "defender": defender,
         "attacker": f"{attacker}, {budget}",
         "grid": grid,

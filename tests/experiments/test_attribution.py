@@ -129,7 +129,7 @@ def test_nothing_alone_would_have_helped():
     assert (found.verdict, found.started, found.pairs, found.lasted) == ("none", None, (), 11)
     assert {tried.gained for tried in found.tried} == {0}
     assert found.chances.enough == 0
-    assert "whatever single cause or pair of causes is left out" in found.words
+    assert "It is lost whatever single cause or pair of causes is left out" in found.words
 
 
 def test_maintenance_did_it():
