@@ -15,6 +15,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,15 @@ from experiments.robustness_html import write_report
 from experiments.robustness_play import NOBODY, Cell, Contestant, Study
 from experiments.robustness_plots import draw_heat_maps, draw_survival
 from experiments.robustness_run import results
-from experiments.robustness_table import BEST_RESPONSE, as_text, exploitability, exploitability_text, summary
+from experiments.robustness_table import (
+    ALL,
+    BEST_RESPONSE,
+    STRATA,
+    as_text,
+    exploitability,
+    exploitability_text,
+    summary,
+)
 from experiments.strata import strata
 
 INTERRUPTED = 130
@@ -40,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         defenders, attackers = _contestants(asked.defenders), _contestants(asked.attackers)
         cells = matrix(defenders, attackers, asked.budgets, _responses(asked.best_response, defenders))
-        study = Study(asked.case, asked.zones, asked.split, asked.episodes, asked.steps, asked.seed, asked.difficulty)
+        study = Study(**{field.name: getattr(asked, field.name) for field in fields(Study)})
         folder = Path("runs") / (asked.name or f"robustness-{Path(asked.case).name}")
         figures = run(study, cells, folder, jobs=asked.jobs, ray=asked.ray)
         report(study, cells, folder, figures, asked.replays, asked.frames)
@@ -191,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--episodes", type=int, default=50, help="per cell")
     add("--steps", type=int, default=288, help="of an episode")
     add("--split", default="test", choices=("train", "validation", "test"))
+    add("--stratum", default=ALL, choices=STRATA, help="play episodes of one kind only")
     add("--difficulty", default="default", help="easy, default, hard, or a level of the Grid2Op folder")
     add("--seed", type=int, default=0, help="of starts and attacks")
     add("--jobs", type=int, default=2, help="processes")

@@ -18,6 +18,7 @@ from experiments.budgets import CASE, changes_in
 from experiments.evaluation import Starts, played
 from experiments.robustness_measures import Meter, blackout_cost, outcome_names
 from experiments.settings import TrainSettings
+from experiments.strata import ALL, starts_of_stratum
 from experiments.tasks import loaded, task_of
 from marlgrid.env.registry import make_task
 from marlgrid.model.system import System
@@ -104,6 +105,8 @@ class Study:
     seed: int = 0
     """Of starts and attacks."""
     difficulty: str = "default"
+    stratum: str = ALL
+    """Episodes of one kind alone, ``"calm"`` or ``"hard"``."""
 
     def starts(self) -> Starts:
         """The episodes, the same for every cell."""
@@ -139,7 +142,9 @@ def _loaded(study: Study) -> tuple[System, TimeSeries]:
 @lru_cache(maxsize=4)
 def _starts(study: Study) -> Starts:
     task = make_task(_loaded(study), split=study.split)
-    return Starts.of_split(task, study.split, study.episodes, study.steps, study.seed)
+    if study.stratum == ALL:
+        return Starts.of_split(task, study.split, study.episodes, study.steps, study.seed)
+    return starts_of_stratum(task, study.split, study.stratum, study.episodes, study.steps, study.seed)
 
 
 def settings_of(spec: str) -> TrainSettings | None:

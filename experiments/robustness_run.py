@@ -86,9 +86,9 @@ def _check(study: Study, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asked, indent=2) + "\n")
         return
-    there = json.loads(path.read_text())
+    there = asdict(Study(**json.loads(path.read_text())))
     if there != asked:
-        differing = {key: (there.get(key), asked[key]) for key in asked if there.get(key) != asked[key]}
+        differing = {key: (there[key], asked[key]) for key in asked if there[key] != asked[key]}
         told = ", ".join(f"{key} {was!r} (asked for {now!r})" for key, (was, now) in differing.items())
         raise ValueError(f"{folder} holds another study: {told}. Give another --name, or remove the folder")
 

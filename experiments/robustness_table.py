@@ -10,7 +10,7 @@ import pandas as pd
 from experiments.bootstrap import mean_intervals
 from experiments.robustness_play import NOBODY
 from experiments.shares import wilson_interval
-from experiments.strata import CALM, HARD
+from experiments.strata import ALL, CALM, HARD
 
 METRICS = (
     "survival", "completed", "unserved_mwh", "cost", "cost_operation", "overload_hours", "overload_line_steps",
@@ -19,7 +19,6 @@ METRICS = (
 """What the summary has a row for."""
 BASELINES = {"do-nothing": "nothing", "greedy": "greedy"}
 """Defender that the others are held against -> part of the names of the columns."""
-ALL = "all"
 STRATA = (ALL, CALM, HARD)
 CELL = ["budget", "attacker", "defender"]
 BEST_RESPONSE = "best response"

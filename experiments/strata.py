@@ -21,7 +21,7 @@ from marlgrid.env.registry import make_task
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.task import Task
 
-CALM, HARD = "calm", "hard"
+ALL, CALM, HARD = "all", "calm", "hard"
 FOLDER = Path("runs") / "strata"
 
 
@@ -44,8 +44,24 @@ def strata(task: Task, starts: Starts, folder: Path = FOLDER) -> np.ndarray:
     return found
 
 
+def starts_of_stratum(
+    task: Task, split: str, stratum: str, n: int, max_steps: int, seed: int = 0, folder: Path = FOLDER
+) -> Starts:
+    """``n`` episodes of one stratum of a split. Raises ValueError where 16 times as many episodes hold fewer."""
+    if stratum not in (CALM, HARD):
+        raise ValueError(f"unknown stratum {stratum!r}; choose from {[CALM, HARD]}")
+    for more in (2, 4, 8, 16):
+        starts = Starts.of_split(task, split, more * n, max_steps, seed)
+        found = np.flatnonzero(strata(task, starts, folder) == stratum)
+        if len(found) >= n:
+            return select(starts, found[:n])
+    raise ValueError(
+        f"of {16 * n} episodes of the {split} split only {len(found)} are {stratum}: ask for fewer, or for others"
+    )
+
+
 def select(starts: Starts, chosen: np.ndarray) -> Starts:
-    """The episodes where ``chosen`` (n_episode,) is true."""
+    """The episodes that ``chosen`` says: numbers, or (n_episode,) bool."""
     return replace(starts, **{name: getattr(starts, name)[chosen] for name in ("seed", "scenario", "t_start")})
 
 

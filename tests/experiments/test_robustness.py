@@ -45,10 +45,10 @@ def attack_starts(study, chosen):
 
 @pytest.mark.parametrize("attacker", ["random", "weighted"])
 def test_all_cells_play_the_same_episodes_under_the_same_attacks(attacker):
-    """The first attack hits the same line in the same step as long as both live.
+    """Attacks start in the same steps as long as both live, and the first random one hits the same line.
 
-    Later ones start in the same steps; which line they hit is drawn alike among those in service, and so may differ
-    where one team has put a line back and the other has not.
+    Later ones may not: the line is drawn alike among those in service, and one team may have put a line back that the
+    other has not; the weighted attacker looks at the loadings too.
     """
     passive, active = (cell(name, attacker) for name in ("do-nothing", "greedy"))
     frames = [play(STUDY, chosen) for chosen in (passive, active)]
@@ -59,7 +59,8 @@ def test_all_cells_play_the_same_episodes_under_the_same_attacks(attacker):
     for one, other, limit in zip(first, second, np.minimum(lived, lived_too), strict=True):
         steps = sorted(step for step in one if step < limit)
         assert steps == sorted(step for step in other if step < limit)
-        assert [one[step] for step in steps[:1]] == [other[step] for step in steps[:1]]
+        if attacker == "random":
+            assert [one[step] for step in steps[:1]] == [other[step] for step in steps[:1]]
         compared += len(steps)
     assert compared > 0
     assert (frames[0].attacks == [len(attacks) for attacks in first]).all()

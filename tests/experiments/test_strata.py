@@ -10,7 +10,7 @@ import pytest
 from agents.do_nothing import DoNothing
 from experiments import strata as module
 from experiments.evaluation import Starts, evaluate
-from experiments.strata import main, select, strata
+from experiments.strata import main, select, starts_of_stratum, strata
 from marlgrid.env.registry import make_task
 from marlgrid.simulation.state import Outcome
 
@@ -28,6 +28,22 @@ def test_calm_is_what_doing_nothing_survives_without_attack(task, tmp_path):
     assert ((found == "calm") == (peaceful.outcome == Outcome.TIME_LIMIT)).all()
     calm = select(starts, found == "calm")
     assert evaluate(replace(task, opponent=None), DoNothing(), calm).survival.tolist() == [1.0] * len(calm.seed)
+
+
+def test_episodes_of_one_kind(task, tmp_path):
+    for stratum in ("calm", "hard"):
+        starts = starts_of_stratum(task, "test", stratum, 3, 60, folder=tmp_path)
+        assert strata(task, starts, tmp_path).tolist() == [stratum] * 3
+    with pytest.raises(ValueError, match="unknown stratum 'easy'"):
+        starts_of_stratum(task, "test", "easy", 3, 60, folder=tmp_path)
+    with pytest.raises(ValueError, match="of 32 episodes of the test split only 0 are hard: ask for fewer"):
+        starts_of_stratum(wide(task), "test", "hard", 2, 5, folder=tmp_path)
+
+
+def wide(task):
+    """No line is ever near its limit."""
+    grid = replace(task.system.grid, thermal_limit=np.full(task.system.grid.n_line, 1e5))
+    return replace(task, system=replace(task.system, grid=grid))
 
 
 def test_what_was_found_is_kept_as_long_as_nothing_changes(task, tmp_path, monkeypatch):
