@@ -17,6 +17,8 @@ from marlgrid.task.task import Task
 
 LOST = np.inf
 """Loading that stands for a blackout."""
+DIGITS = 6
+"""Of a loading that counts: power flows are solved to less than the last of them."""
 CHUNK = 4096
 """Copies simulated in one call: bounds the memory, not the result."""
 
@@ -84,8 +86,8 @@ class Candidates:
         return chosen
 
     def loading_after(self, task: Task, state: State, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """(n,) highest rho one step ahead, see ``rho_after``."""
-        return self.rho_after(task, state, rows, chosen).max(axis=1, initial=0.0)
+        """(n,) highest rho one step ahead, see ``rho_after``; rounded: a tie is one however rows are batched."""
+        return self.rho_after(task, state, rows, chosen).max(axis=1, initial=0.0).round(DIGITS)
 
     def rho_after(self, task: Task, state: State, rows: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """(n, n_line) rho one step ahead; ``LOST`` after a blackout, or when a zone's action is refused.
@@ -119,7 +121,7 @@ class Candidates:
         return values[:, np.where(which, self.index, 0)]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def candidates_of(system: System, menu: Menu | None = None, zone: int | None = None) -> Candidates:
     """The candidates of a system, made once."""
     return Candidates(system, menu, zone)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from agents.base import Agent, Choices
+from agents.candidates import DIGITS
 from agents.greedy import Greedy
 from agents.planner import OfZone
 from agents.team import Team
@@ -60,7 +61,7 @@ class Coordinator:
         copies, action = np.concatenate([rows, row]), joint([silent] * len(rows) + alone)
         after, ruling = simulate(task.system, task.foreseeing, task.series, take(state, copies), action)
         fine = ~after.lost & ruling.accepted.all(axis=1)
-        result = np.where(fine, after.rho.max(axis=1), np.inf)
+        result = np.where(fine, after.rho.max(axis=1).round(DIGITS), np.inf)
         idle, best = np.full(state.n_env, np.inf), np.full((len(silent), state.n_env), np.inf)
         idle[rows], best[zone, row] = result[: len(rows)], result[len(rows) :]
         least = best.min(axis=0)

@@ -32,10 +32,13 @@ def least_deviation(flow: np.ndarray, limit: np.ndarray, controls: Controls, res
     ``|flow + effect (x - now) + rest b| <= limit + overload``, where ``b = -sum(x - now)`` is what generators that are
     not ours balance, as ``rest`` (n_line,) says; where it is nan, nobody does and the changes sum to zero.
     """
-    n, n_line = len(controls.cost), len(flow)
     free = np.isnan(rest).any()
     effect = controls.effect if free else controls.effect - rest[:, None]
     base = flow - effect @ controls.now
+    # most lines cannot reach their limits whatever is chosen
+    within_reach = np.abs(base) + np.abs(effect) @ np.maximum(-controls.low, controls.high) > limit
+    effect, base, limit = effect[within_reach], base[within_reach], limit[within_reach]
+    n, n_line = len(controls.cost), len(base)
     split = np.hstack([effect, -effect])
     overload = -np.eye(n_line)
     solution = linprog(

@@ -27,7 +27,7 @@ class Planning(Memoryless):
         raise NotImplementedError
 
     def act(self, task: Task, episode: Episode, outputs: Outputs, memory: Any) -> tuple[Choices, Any]:  # noqa: ARG002
-        return {**self.plan(task, episode.state)}, memory
+        return self.plan(task, episode.state), memory
 
 
 class OfZone:

@@ -40,6 +40,11 @@ AGENTS: dict[str, Callable[[], Agent]] = {
 """Teams that act as one."""
 
 
+def names() -> tuple[str, ...]:
+    """All names that ``agent_from`` knows."""
+    return (*AGENTS, *(name for name in POLICIES if name not in AGENTS))
+
+
 def agent_from(text: str) -> Agent:
     """The team that a text stands for.
 
@@ -55,10 +60,9 @@ def agent_from(text: str) -> Agent:
         return Team({"zones": POLICIES[text]()})
     if Path(text).is_dir():
         return Learned.load(text)
-    names = [*AGENTS, *(name for name in POLICIES if name not in AGENTS)]
     raise ValueError(
-        f"there is no agent {text!r}: choose from {names}, give the folder of a checkpoint, or policies by zone as in "
-        "'zone_0=zone-expert,zones=do-nothing'"
+        f"there is no agent {text!r}: choose from {[*names()]}, give the folder of a checkpoint, or policies by zone "
+        "as in 'zone_0=zone-expert,zones=do-nothing'"
     )
 
 

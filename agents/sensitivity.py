@@ -18,7 +18,7 @@ def ptdf(grid: Grid, topo_vect: np.ndarray) -> np.ndarray:
     return _ptdf(grid, topo_vect.astype(np.int32).tobytes())
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _ptdf(grid: Grid, topology: bytes) -> np.ndarray:
     topo_vect = np.frombuffer(topology, dtype=np.int32)
     begin = bus_of(grid, topo_vect, grid.line_or_to_subid, grid.line_or_pos_topo_vect)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -167,7 +167,7 @@ class ZoneModel:
             hazard_duration=np.hstack([whole.hazard_duration[:, patch.line], quiet]),
         )
 
-    @property
+    @cached_property
     def _places(self) -> np.ndarray:
         """(n_place,) where each place of the patch is in the model."""
         own, layout = self.patch.system.grid.topology_layout, self.system.grid.topology_layout
@@ -178,7 +178,7 @@ class ZoneModel:
         return places
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def zone_model(system: System, sight: Sight, zone: int, exact: bool) -> ZoneModel:
     """The model of a zone that sees as far as ``sight`` says; ``exact``: with an AC power flow, else DC."""
     patch = patch_of(system, sight.subs(system, zone))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents import DoNothing, Greedy, Learned, RandomLegal, Reconnect, act_in
+from agents import DoNothing, Greedy, Learned, RandomLegal, Reconnect, act_in, agent_from
 from agents.candidates import LOST, Candidates
+from agents.registry import names
 from marlgrid.env.registry import make_task, parallel_env
 from marlgrid.rllib.policies import Policy
 from marlgrid.simulation.action import Kind
@@ -48,8 +49,9 @@ def test_random_legal_actions_are_in_the_masks():
         assert len({tuple(np.ravel(c)) for c in choices["zone_0"]}) > 5
 
 
-@pytest.mark.parametrize("agent", [DoNothing(), RandomLegal(), Reconnect(), Greedy()], ids=lambda a: type(a).__name__)
-def test_a_batch_is_its_single_episodes(agent):
+@pytest.mark.parametrize("name", names())
+def test_a_batch_is_its_single_episodes(name):
+    agent = agent_from(name)
     task = make_task("case5", opponent="random", difficulty="hard")
     episode, outputs = start(task, 4)
     for _ in range(6):
@@ -60,7 +62,7 @@ def test_a_batch_is_its_single_episodes(agent):
             for zone in task.zones:
                 whole, single = choices[zone][row], alone[zone][0]
                 for a, b in zip(np.atleast_1d(whole), np.atleast_1d(single), strict=True):
-                    np.testing.assert_array_equal(a, b)
+                    np.testing.assert_allclose(a, b, atol=1e-6)
         episode, outputs = task.step(episode, choices)
 
 
