@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from agents.least_deviation import Controls, least_deviation
 from agents.planner import Planning
 from agents.reconnect import Reconnect
 from agents.sensitivity import bus_of, ptdf
-from marlgrid.model.grid import Grid
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Commands, Kind, add, do_nothing, joint
 from marlgrid.simulation.forecast import simulate
@@ -17,6 +18,18 @@ from marlgrid.task.task import Task
 
 SMALL_MW = 0.05
 """Changes below it are not asked for."""
+
+
+class Units(NamedTuple):
+    """What may be moved: numbers of generators and storages."""
+
+    thermal: np.ndarray
+    renewable: np.ndarray
+    storage: np.ndarray
+
+    def split(self, values: np.ndarray) -> list[np.ndarray]:
+        """Values of all units, by their kind."""
+        return np.split(values, np.cumsum([len(self.thermal), len(self.renewable)]))
 
 
 class LinearProgram(Planning):
@@ -38,24 +51,22 @@ class LinearProgram(Planning):
         self.reconnect = Reconnect(safe)
 
     def plan(self, task: Task, state: State, zone: int | None = None) -> dict[str, list[Commands]]:
-        system = task.system
-        answers = self.reconnect.plan(task, state, zone)
+        system, answers = task.system, self.reconnect.plan(task, state, zone)
         rows = np.flatnonzero(state.running)
+        before = take(state, rows)
         idle = do_nothing(len(rows), system.n_zone)
-        after, _ = simulate(system, task.foreseeing, task.series, take(state, rows), idle)
+        after, _ = simulate(system, task.foreseeing, task.series, before, idle)
         limit = self._limits(after)
-        wanted, changed = {}, []
-        for k, row in enumerate(rows):
-            busy = (np.abs(after.flow.p_or[k]) > limit[k]).any() or _deviates(system, after, k, zone)
-            if after.lost[k] or not busy:
-                continue
-            asked = self._solve(system, state, int(row), after, k, limit[k], zone)
-            if any(len(commands.kind) for commands in asked):
-                wanted[row] = asked
-                changed.append(k)
-        for row, asked in self._safe(task, state, rows, after, changed, wanted, answers).items():
-            for agent, commands in zip(system.zones.agents, asked, strict=True):
-                answers[agent][row] = commands
+        strained = (np.abs(after.flow.p_or) > limit).any(axis=1) | _deviates(system, after.dispatch, zone)
+        asked = {}
+        for k in np.flatnonzero(strained & ~after.lost).tolist():
+            commands = self._solve(system, before, after, k, limit[k], zone)
+            if any(len(of_zone.kind) for of_zone in commands):
+                known = (answers[agent][rows[k]] for agent in system.zones.agents)
+                asked[k] = [add(old, new) for old, new in zip(known, commands, strict=True)]
+        for k in self._borne_out(task, before, after, asked):
+            for agent, commands in zip(system.zones.agents, asked[k], strict=True):
+                answers[agent][rows[k]] = commands
         return answers
 
     def _limits(self, after: State) -> np.ndarray:
@@ -64,85 +75,68 @@ class LinearProgram(Planning):
         return np.sqrt(np.maximum(mva**2 - after.flow.q_or**2, 0.0))
 
     def _solve(
-        self, system: System, state: State, row: int, after: State, k: int, limit: np.ndarray, zone: int | None
+        self, system: System, before: State, after: State, k: int, limit: np.ndarray, zone: int | None
     ) -> list[Commands]:
-        """The commands of each zone."""
-        grid, zones = system.grid, system.zones
-        factors = np.hstack([ptdf(grid, after.topology.topo_vect[k]), np.zeros((grid.n_line, 1))])
-        topo = after.topology.topo_vect[k]
-        at = {
-            kind: bus_of(grid, topo, getattr(grid, f"{kind}_to_subid"), getattr(grid, f"{kind}_pos_topo_vect"))
-            for kind in ("gen", "storage")
-        }
-        mine = {kind: (getattr(zones, kind) == zone) | (zone is None) for kind in ("gen", "storage")}
-        dispatch, before = after.dispatch, state.dispatch
-        works = grid.gen_redispatchable & (dispatch.setpoint[k] > 0) & (at["gen"] >= 0)
-        thermal = np.flatnonzero(works & mine["gen"])
-        renewable = np.flatnonzero(grid.gen_renewable & mine["gen"] & (dispatch.p_before_curtail[k] > 0))
-        unit = np.flatnonzero(mine["storage"] & (at["storage"] >= 0))
-        low, high = _room(grid, before.setpoint[row], dispatch.setpoint[k])
-        part = _part(dispatch, k, zone)
-        away = dispatch.actual[k] - part
-        lost = dispatch.p_before_curtail[k] - dispatch.scheduled_p[k]
-        draw, give = _storage_room(system, before.storage_charge[row])
-        dearest = max(float(grid.gen_cost_per_mw.max()), 1e-9)
-        controls = Controls(
-            effect=factors[:, np.concatenate([at["gen"][thermal], at["gen"][renewable], at["storage"][unit]])],
-            low=np.concatenate([(away + low)[thermal], -dispatch.p_before_curtail[k][renewable],
-                                -draw[unit]]),
-            high=np.concatenate([(away + high)[thermal], 0.0 * renewable, give[unit]]),
-            now=np.concatenate([away[thermal], -lost[renewable], 0.0 * unit]),
-            cost=np.concatenate([1.0 + grid.gen_cost_per_mw[thermal] / dearest,
-                                 np.full(len(renewable), self.curtail_cost), np.full(len(unit), self.storage_cost)]),
-        )  # fmt: skip
-        found = least_deviation(after.flow.p_or[k], limit, controls, _rest(system, factors, at["gen"], works, zone))
-        by_kind = np.split(found, np.cumsum([len(thermal), len(renewable)]))
-        by_kind[0] = by_kind[0] + part[thermal]
-        return _commands(system, before, row, after, k, (thermal, renewable, unit), by_kind)
+        """The commands of each zone in episode ``k``."""
+        grid, zones, topo = system.grid, system.zones, after.topology.topo_vect[k]
+        was, dispatch = (Dispatch(*(array[k] for array in state.dispatch)) for state in (before, after))
+        gen_bus = bus_of(grid, topo, grid.gen_to_subid, grid.gen_pos_topo_vect)
+        storage_bus = bus_of(grid, topo, grid.storage_to_subid, grid.storage_pos_topo_vect)
+        my_gen, my_storage = (zones.gen == zone) | (zone is None), (zones.storage == zone) | (zone is None)
+        works = grid.gen_redispatchable & (dispatch.setpoint > 0) & (gen_bus >= 0)
+        units = Units(
+            thermal=np.flatnonzero(works & my_gen),
+            renewable=np.flatnonzero(grid.gen_renewable & my_gen & (dispatch.p_before_curtail > 0) & (gen_bus >= 0)),
+            storage=np.flatnonzero(my_storage & (storage_bus >= 0)),
+        )
+        factors = ptdf(grid, topo)
+        bus = np.concatenate([gen_bus[units.thermal], gen_bus[units.renewable], storage_bus[units.storage]])
+        part = _part(dispatch, zone)
+        controls = self._controls(system, was, dispatch, units, part)._replace(effect=factors[:, bus])
+        rest = _rest(system, factors, gen_bus, works & (zones.gen != zone), zone)
+        found = least_deviation(after.flow.p_or[k], limit, controls, rest)
+        return _commands(system, was, dispatch, units, part, found)
 
-    def _safe(
-        self,
-        task: Task,
-        state: State,
-        rows: np.ndarray,
-        after: State,
-        changed: list[int],
-        wanted: dict[int, list[Commands]],
-        answers: dict[str, list[Commands]],
-    ) -> dict[int, list[Commands]]:
-        """Of what is wanted (with what is answered already) that which the forecast bears out."""
-        if not wanted:
-            return {}
-        agents = task.system.zones.agents
-        joined = {
-            row: [add(answers[agent][row], commands) for agent, commands in zip(agents, asked, strict=True)]
-            for row, asked in wanted.items()
-        }
-        copies = take(state, rows[changed])
-        then, ruling = simulate(task.system, task.foreseeing, task.series, copies, joint([*joined.values()]))
+    def _controls(self, system: System, was: Dispatch, dispatch: Dispatch, units: Units, part: np.ndarray) -> Controls:
+        """What the units can do and cost, without their effect."""
+        grid, (thermal, renewable, storage) = system.grid, units
+        away = (dispatch.actual - part)[thermal]
+        low = np.maximum(grid.gen_pmin, was.setpoint - grid.gen_max_ramp_down) - dispatch.setpoint
+        high = np.minimum(grid.gen_pmax, was.setpoint + grid.gen_max_ramp_up) - dispatch.setpoint
+        take_in, give = _storage_room(system, was.storage_charge)
+        available, kept = dispatch.p_before_curtail[renewable], dispatch.scheduled_p[renewable]
+        price = grid.gen_cost_per_mw[thermal] / max(float(grid.gen_cost_per_mw.max()), 1e-9)
+        return Controls(
+            effect=np.zeros((grid.n_line, 0)),
+            low=np.concatenate([away + np.minimum(low, 0.0)[thermal], -available, -take_in[storage]]),
+            high=np.concatenate([away + np.maximum(high, 0.0)[thermal], 0.0 * available, give[storage]]),
+            now=np.concatenate([away, kept - available, np.zeros(len(storage))]),
+            cost=np.concatenate(
+                [1.0 + price, np.full(len(renewable), self.curtail_cost), np.full(len(storage), self.storage_cost)]
+            ),
+        )
+
+    def _borne_out(self, task: Task, before: State, after: State, asked: dict[int, list[Commands]]) -> list[int]:
+        """Episodes in which the forecast with what is asked is no worse than without it, or below ``margin``."""
+        if not asked:
+            return []
+        rows = np.array(list(asked))
+        copies, action = take(before, rows), joint(list(asked.values()))
+        then, ruling = simulate(task.system, task.foreseeing, task.series, copies, action)
         loading = np.where(then.lost | ~ruling.accepted.all(axis=1), np.inf, then.rho.max(axis=1))
-        bearable = np.maximum(after.rho[changed].max(axis=1), self.margin)
-        return {row: asked for (row, asked), fine in zip(joined.items(), loading <= bearable, strict=True) if fine}
+        return rows[loading <= np.maximum(after.rho[rows].max(axis=1), self.margin)].tolist()
 
 
-def _part(dispatch: Dispatch, k: int, zone: int | None) -> np.ndarray:
-    """(n_gen,) MW by which generators make up for what other zones asked for: not a single zone's to take back."""
-    return np.where(dispatch.modified[k] | (zone is None), 0.0, dispatch.actual[k])
+def _part(dispatch: Dispatch, zone: int | None) -> np.ndarray:
+    """(..., n_gen) MW by which generators make up for what other zones asked for: not one zone's to take back."""
+    return np.where(dispatch.modified | (zone is None), 0.0, dispatch.actual)
 
 
-def _deviates(system: System, after: State, k: int, zone: int | None) -> bool:
-    """Whether there is redispatch or curtailment to take back."""
-    dispatch, mine = after.dispatch, (system.zones.gen == zone) | (zone is None)
-    away = np.abs(dispatch.actual[k] - _part(dispatch, k, zone)) > SMALL_MW
-    capped = dispatch.curtailment_limit[k] < 1.0
-    return bool((mine & (capped | (away & system.grid.gen_redispatchable))).any())
-
-
-def _room(grid: Grid, before: np.ndarray, setpoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n_gen,) MW down and up from ``setpoint`` that limits, and ramps from ``before`` on, leave."""
-    low = np.maximum(grid.gen_pmin, before - grid.gen_max_ramp_down) - setpoint
-    high = np.minimum(grid.gen_pmax, before + grid.gen_max_ramp_up) - setpoint
-    return np.minimum(low, 0.0), np.maximum(high, 0.0)
+def _deviates(system: System, dispatch: Dispatch, zone: int | None) -> np.ndarray:
+    """(n_env,) bool: there is redispatch or curtailment to take back."""
+    mine = (system.zones.gen == zone) | (zone is None)
+    away = (np.abs(dispatch.actual - _part(dispatch, zone)) > SMALL_MW) & system.grid.gen_redispatchable
+    return (mine & (away | (dispatch.curtailment_limit < 1.0))).any(axis=1)
 
 
 def _storage_room(system: System, charge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -153,39 +147,39 @@ def _storage_room(system: System, charge: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.minimum(grid.storage_max_p_absorb, room), np.minimum(grid.storage_max_p_prod, held)
 
 
-def _rest(system: System, factors: np.ndarray, bus: np.ndarray, works: np.ndarray, zone: int | None) -> np.ndarray:
+def _rest(system: System, factors: np.ndarray, bus: np.ndarray, others: np.ndarray, zone: int | None) -> np.ndarray:
     """(n_line,) MW per MW that the generators of others balance, in proportion to their ramps; nan without any."""
     grid = system.grid
-    share = np.where(works & (system.zones.gen != zone), grid.gen_max_ramp_up + grid.gen_max_ramp_down, 0.0)
+    share = np.where(others, grid.gen_max_ramp_up + grid.gen_max_ramp_down, 0.0)
     if zone is None or share.sum() <= 0:
         return np.full(grid.n_line, np.nan)
+    # a bus of -1 is the last one: generators without a bus have no share
     return factors[:, bus] @ (share / share.sum())
 
 
 def _commands(
-    system: System,
-    before: Dispatch,
-    row: int,
-    after: State,
-    k: int,
-    units: tuple[np.ndarray, np.ndarray, np.ndarray],
-    found: list[np.ndarray],
+    system: System, was: Dispatch, dispatch: Dispatch, units: Units, part: np.ndarray, found: np.ndarray
 ) -> list[Commands]:
     """What each zone has to ask for so that its units deviate from the schedule as ``found``."""
-    grid, zones, dispatch = system.grid, system.zones, after.dispatch
-    thermal, renewable, storage = units
-    target = np.where(before.modified[row], before.target[row], before.actual[row])[thermal]
+    grid, zones, (thermal, renewable, storage) = system.grid, system.zones, units
+    moved, curtailed, given = units.split(found)
+    moved = moved + part[thermal]
+    target = np.where(was.modified, was.target, was.actual)[thermal]
     reach = (grid.gen_pmax - grid.gen_pmin)[thermal]
-    step = np.clip(np.clip(found[0], -reach, reach) - target, -grid.gen_max_ramp_down[thermal],
-                   grid.gen_max_ramp_up[thermal])  # fmt: skip
-    step = np.where(np.abs(found[0] - dispatch.actual[k][thermal]) > SMALL_MW, step, 0.0)
-    available, pmax = dispatch.p_before_curtail[k][renewable], grid.gen_pmax[renewable]
-    cap = np.where(-found[1] > SMALL_MW, np.clip((available + found[1]) / pmax, 0.0, 1.0), 1.0)
-    capped = np.abs(cap - before.curtailment_limit[row][renewable]) > SMALL_MW / pmax
+    step = np.clip(moved, -reach, reach) - target
+    step = np.clip(step, -grid.gen_max_ramp_down[thermal], grid.gen_max_ramp_up[thermal])
+    pmax = grid.gen_pmax[renewable]
+    cap = np.clip((dispatch.p_before_curtail[renewable] + curtailed) / pmax, 0.0, 1.0)
+    cap = np.where(-curtailed > SMALL_MW, cap, 1.0)
     kind = np.repeat([Kind.REDISPATCH, Kind.CURTAIL, Kind.SET_STORAGE], [len(part) for part in units]).astype(np.int8)
-    use = np.concatenate([np.abs(step) > SMALL_MW, capped, np.abs(found[2]) > SMALL_MW])
-    value = np.concatenate([step, cap, -found[2]])
+    value = np.concatenate([step, cap, -given])
+    use = np.concatenate(
+        [
+            (np.abs(step) > SMALL_MW) & (np.abs(moved - dispatch.actual[thermal]) > SMALL_MW),
+            np.abs(cap - was.curtailment_limit[renewable]) * pmax > SMALL_MW,
+            np.abs(given) > SMALL_MW,
+        ]
+    )
     owner = np.concatenate([zones.gen[thermal], zones.gen[renewable], zones.storage[storage]])
     index = np.concatenate(units).astype(np.int32)
-    chosen = [use & (owner == zone) for zone in range(system.n_zone)]
-    return [Commands(kind[own], index[own], value[own]) for own in chosen]
+    return [Commands(kind[own], index[own], value[own]) for own in (use & (owner == z) for z in range(system.n_zone))]
