@@ -51,6 +51,7 @@ def draw_blackout(
     results: dict[tuple[str, str], Results],
     starts: Starts,
     team_of: Callable[[TrainSettings, str], Agent],
+    attacker_of: Callable[[TrainSettings, str], str],
 ) -> Path | None:
     """``blackout.png``: the grid just before and at the end of a lost episode; None if no episode was lost.
 
@@ -60,7 +61,9 @@ def draw_blackout(
     if found is None:
         return None
     team, opponent, number = found
-    before, after, series, system = _replay(settings, team_of(settings, team), opponent, starts, number)
+    before, after, series, system = _replay(
+        settings, team_of(settings, team), attacker_of(settings, opponent), starts, number
+    )
     figure = Figure(figsize=(16, 5.6), dpi=100, layout="constrained")
     figure.suptitle(
         f"{settings.case}: the {team} team loses held-out episode {number} after {int(after.t[0] - after.t_start[0])} "

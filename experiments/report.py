@@ -16,6 +16,7 @@ from agents.base import Agent
 from agents.do_nothing import DoNothing
 from agents.greedy import Greedy
 from agents.learned import Learned
+from agents.mixed import team_from
 from experiments.bootstrap import mean_interval
 from experiments.evaluation import Results, Starts, evaluate
 from experiments.plots import draw_blackout, draw_learning_curve
@@ -24,6 +25,14 @@ from experiments.tasks import task_of
 
 TEAMS = ("trained", "do-nothing", "greedy")
 OPPONENTS = ("none", "random", "weighted")
+FROZEN = "frozen"
+"""The team that an opponent was trained against."""
+
+
+def sides(settings: TrainSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Teams and opponents of the table: an opponent that was trained is among them, zones that were not are not."""
+    teams = (FROZEN, *TEAMS[1:]) if settings.learner == "opponent" else TEAMS
+    return teams, (*OPPONENTS, "trained") if settings.opponent_learns else OPPONENTS
 
 
 class Row(NamedTuple):
@@ -50,12 +59,13 @@ def report(settings: TrainSettings) -> None:
         writer.writerows(rows)
     (settings.folder / "results.json").write_text(json.dumps(as_json(settings, rows, results), indent=1) + "\n")
     draw_learning_curve(settings.folder, rows)
-    draw_blackout(settings, results, starts_of(settings), team_of)
+    draw_blackout(settings, results, starts_of(settings), team_of, attacker_of)
 
 
 def compare(settings: TrainSettings) -> dict[tuple[str, str], Results]:
     """(team, opponent) -> results, played in as many processes as there are sampling processes."""
-    jobs = [(team, opponent) for team in TEAMS[::-1] for opponent in OPPONENTS]
+    teams, opponents = sides(settings)
+    jobs = [(team, opponent) for team in teams[::-1] for opponent in opponents]
     found: dict[tuple[str, str], Results] = {}
     context = multiprocessing.get_context("spawn")
     with (
@@ -66,12 +76,12 @@ def compare(settings: TrainSettings) -> dict[tuple[str, str], Results]:
         for done in as_completed(waiting):
             found[waiting[done]] = done.result()
             bar.update()
-    return {(team, opponent): found[team, opponent] for team in TEAMS for opponent in OPPONENTS}
+    return {(team, opponent): found[team, opponent] for team in teams for opponent in opponents}
 
 
 def play(settings: TrainSettings, team: str, opponent: str) -> Results:
     """One team against one opponent."""
-    task = task_of(settings, opponent, "test")
+    task = task_of(settings, attacker_of(settings, opponent), "test")
     return evaluate(task, team_of(settings, team), starts_of(settings))
 
 
@@ -83,9 +93,16 @@ def starts_of(settings: TrainSettings) -> Starts:
 
 def team_of(settings: TrainSettings, team: str) -> Agent:
     """A team of the table by its name."""
+    if team == FROZEN:
+        return team_from(settings.defenders)
     if team == "trained":
         return Learned.load(settings.folder / "checkpoint")
     return {"do-nothing": DoNothing, "greedy": Greedy}[team]()
+
+
+def attacker_of(settings: TrainSettings, opponent: str) -> str:
+    """An opponent of the table as ``task_of`` takes it."""
+    return str(settings.folder / "checkpoint") if opponent == "trained" else opponent
 
 
 def row_of(team: str, opponent: str, results: Results) -> Row:

@@ -429,6 +429,22 @@ def program(folder, *options):
     )
 
 
+def test_the_table_after_an_opponents_training_has_the_trained_attacker(tmp_path, monkeypatch):
+    from experiments import report
+
+    monkeypatch.chdir(tmp_path)
+    settings = replace(VARIANTS["opponent alone"], name="o", defenders="reconnect", test_episodes=3)
+    team = BatchTeam(settings)
+    team.iterate()
+    team.save(settings.folder / "checkpoint")
+    teams, opponents = report.sides(settings)
+    assert (teams[0], opponents[-1]) == ("frozen", "trained")
+    played = report.play(settings, "frozen", "trained")
+    assert played.survival.shape == (3,)
+    assert played.attacks.sum() > 0
+    assert report.sides(SMALL) == (report.TEAMS, report.OPPONENTS)
+
+
 @pytest.mark.slow
 def test_a_run_reports_stops_at_ctrl_c_and_goes_on(tmp_path):
     process = program(tmp_path, "--iterations", "100000")
