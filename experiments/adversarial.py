@@ -37,6 +37,7 @@ class AdversarialSettings(TrainSettings):
     iterations: int = setting(60, "PPO iterations of the defenders of generation 0")
     attacker_iterations: int = setting(25, "PPO iterations of each attacker")
     defender_iterations: int = setting(40, "PPO iterations of the defenders in each later generation")
+    opponent: str = setting("random+weighted", "scripted attackers of the pool, joined by +")
     attacked_share: float = setting(0.75, "part of the defenders' episodes in which an attacker is there")
     sampling: str = setting("prioritised", "how attackers of the pool are met: uniform, or prioritised by win rate")
     against: str = setting("latest", "whom an attacker learns against: the latest defenders, or the whole pool")

@@ -29,6 +29,9 @@ from experiments.tasks import TrainingTask, scales_of
 from marlgrid.rllib import dqn_config, ppo_config
 from marlgrid.rllib.policies import policy_from_state
 
+ONLY_BATCH = ("start_from", "imitate", "curriculum", "cost")
+"""Settings that this program has no use for."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     return run(settings_from(arguments), RLlibTeam)
@@ -39,6 +42,9 @@ def configuration(settings: TrainSettings, batched: bool = True) -> AlgorithmCon
 
     Sampling processes that die are started again.
     """
+    given = [name for name in ONLY_BATCH if getattr(settings, name)]
+    if given:
+        raise ValueError(f"{given} are options of experiments.train_batch: use that program, or leave them out")
     task = TrainingTask(settings)
     alone = settings.learner == "opponent"
     above = 0.0 if alone else settings.act_above
