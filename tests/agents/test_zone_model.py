@@ -18,6 +18,8 @@ from marlgrid.simulation.action import Action, do_nothing
 from marlgrid.simulation.forecast import simulate
 from marlgrid.simulation.frame import LAYOUT
 from marlgrid.simulation.state import take
+from marlgrid.task.actions import DiscreteActions
+from marlgrid.task.menu import Menu
 from marlgrid.task.patch import patch_of
 
 
@@ -231,3 +233,28 @@ def test_a_team_of_zone_greedy_policies_plays_legal_actions():
         return outputs.infos["zone_0"]["survival"].mean()
 
     assert survival(Team({"zones": OfZone(Greedy())})) > survival(DoNothing())
+
+
+def test_zone_greedy_is_brute_force_on_what_the_zone_foresees():
+    """Of all legal gentle actions of a zone, tried one by one by ``view.simulate``, it plays the one that leaves the
+    lowest loading in view; nothing where none lowers it."""
+    menu = Menu(kinds=("redispatch", "curtail", "storage"))
+    task = make_task("case14", actions=lambda system: DiscreteActions(system, menu))
+    episode, outputs = running(task, n=6)
+    policy, played = OfZone(Greedy(act_above=0.0, enough=0.0, margin=1e-5, menu=menu)), 0
+    for number, zone in enumerate(task.zones):
+        seen, mask = Seen.of(task, episode, outputs, zone), outputs.masks[zone]
+        answers, _ = policy.act(seen, mask, ())
+        tried = [seen.view.simulate([action] * 6) for action in range(mask.shape[1])]
+        loading = np.stack([np.where(t.accepted & ~t.lost, t.rho.max(axis=1).round(6), np.inf) for t in tried], axis=1)
+        loading[mask == 0] = np.inf
+        for row, answer in enumerate(answers):
+            best = int(loading[row].argmin())
+            if loading[row, best] >= loading[row, 0] - 1e-5:
+                assert len(answer.kind) == 0
+                continue
+            expected = task.actions.commands(number, best)
+            np.testing.assert_array_equal(answer.index, expected.index)
+            np.testing.assert_array_equal(answer.value, expected.value)
+            played += 1
+    assert played > 6
