@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = Path("runs") / (asked.name or f"robustness-{Path(asked.case).name}")
         figures = run(study, cells, folder, jobs=asked.jobs, ray=asked.ray)
         report(study, cells, folder, figures, asked.replays, asked.frames)
-    except ValueError as error:
-        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    except (ValueError, KeyError) as error:  # of a contestant, told by who makes it
+        parser.exit(2, f"{parser.prog}: error: {error.args[0]}\n")
     except KeyboardInterrupt:
         print(_saved("stopped", folder), file=sys.stderr)
         return INTERRUPTED
@@ -122,12 +122,23 @@ def run(study: Study, cells: Sequence[Cell], folder: Path, jobs: int = 1, ray: s
     table.to_csv(folder / "summary.csv", index=False)
     gaps.to_csv(folder / "exploitability.csv", index=False)
     budgets, attackers, defenders = axes_of(cells)
+    print(f"\n{note(study)}")
     for budget in budgets:
         print("\n" + as_text(table, budget, attackers, defenders), flush=True)
     print("\n" + exploitability_text(gaps), flush=True)
     draw_heat_maps(table, budgets, attackers, defenders, folder)
     draw_survival(episodes, budgets, attackers, defenders, folder)
     return Figures(episodes, table, gaps)
+
+
+def note(study: Study) -> str:
+    """What the episodes are, and a warning where they are not independent."""
+    starts = study.starts()
+    n, scenarios = len(starts.seed), len(set(starts.scenario.tolist()))
+    told = f"{n} {study.split} episodes of {study.steps} steps, {study.difficulty} difficulty"
+    if scenarios == n:
+        return told
+    return f"{told}, from {scenarios} scenarios: not independent, so the intervals are too narrow"
 
 
 def report(
@@ -144,7 +155,7 @@ def report(
     write_report(
         path,
         title=f"Robustness on {study.case}",
-        subtitle=f"{study.episodes} {study.split} episodes of {study.steps} steps, {study.difficulty} difficulty",
+        subtitle=note(study),
         command=" ".join(["python -m experiments.robustness", *sys.argv[1:]]),
         table=figures.table,
         gaps=figures.gaps,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +16,7 @@ from experiments import robustness, robustness_run
 from experiments.evaluation import played
 from experiments.replay_choice import blackouts
 from experiments.replay_record import replay
-from experiments.robustness import main, matrix
+from experiments.robustness import main, matrix, note
 from experiments.robustness_html import write_report
 from experiments.robustness_play import Cell, Contestant, Study, play
 from experiments.robustness_table import BEST_RESPONSE, METRICS, exploitability, summary
@@ -216,6 +217,8 @@ def test_processes_play_the_same(finished, tmp_path):
     [
         (["--best-response", "nobody=random"], "give DEFENDER=ATTACKER"),
         (["--defenders", "greedy", "greedy"], "not all different"),
+        (["--defenders", "gready"], "there is no agent 'gready': choose from"),
+        (["--attackers", "rondom"], "'rondom' is no attacker: give one of"),
         (["--budgets", "often"], "invalid choice"),
     ],
 )
@@ -224,6 +227,14 @@ def test_wrong_options(options, message, capsys, tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         main([*OPTIONS, *options])
     assert message in capsys.readouterr().err
+
+
+def test_episodes_that_share_scenarios_are_told(monkeypatch):
+    assert note(STUDY) == "6 test episodes of 60 steps, default difficulty"
+    few = replace(STUDY, seed=3)
+    starts = replace(few.starts(), scenario=np.array([7, 7, 7, 8, 8, 8]))
+    monkeypatch.setattr(Study, "starts", lambda study: starts)
+    assert note(few).endswith("from 2 scenarios: not independent, so the intervals are too narrow")
 
 
 # ------------------------------------------------------------------------------------------------ the report
