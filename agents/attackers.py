@@ -11,17 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from agents.base import Agent
+from agents.registry import agent_from
 from marlgrid import seeding
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
 from marlgrid.rllib.policies import Policy, load_policies
-from marlgrid.simulation.action import Attack, SubstationAttack, no_attack
+from marlgrid.simulation.action import Action, Attack, SubstationAttack, no_attack
 from marlgrid.simulation.state import State, put, take
+from marlgrid.task.accounts import zero_totals
 from marlgrid.task.attack_actions import attack_actions
 from marlgrid.task.features import OPPONENT, VectorObservation
-from marlgrid.task.opponents import Opponent, opponent_from
+from marlgrid.task.opponents import Opponent, WorstCaseOpponent, opponent_from
 from marlgrid.task.opponents.registry import OPPONENTS, OWN
+from marlgrid.task.task import Episode, Task
 
 STREAM_MEMBER = 961
 STREAM_ACTION = 962
@@ -85,6 +89,31 @@ def _view(system: System, series: TimeSeries) -> VectorObservation:
 
 
 @dataclass(frozen=True)
+class WorstCaseAgainst(WorstCaseOpponent):
+    """The worst-case attacker that plays each attack ahead with the zones doing what their actual team would do.
+
+    In the first step the team answers to the grid that it sees, not knowing of the attack; from then on to what it sees
+    of the played-out grid. A team with a memory is asked as at the start of an episode.
+    """
+
+    team: Agent | None = None
+    task: Task | None = None
+
+    def bind_task(self, task: Task) -> WorstCaseAgainst:
+        """The same attacker with the spaces and observations of a task."""
+        return replace(self, task=task)
+
+    def answers(self, system: System, state: State) -> Action:
+        if self.team is None or self.task is None:
+            raise RuntimeError("this attacker needs a team and a task: call bind_task first")
+        task = self.task
+        episode = Episode(state, (), zero_totals(state.n_env, system.n_zone))
+        memory = self.team.initial_memory(task, state.n_env)
+        choices, _ = self.team.act(task, episode, task.look(episode), memory)
+        return task.actions.joint([choices[zone] for zone in task.zones])
+
+
+@dataclass(frozen=True)
 class MixedOpponent:
     """One of several attackers in each episode, drawn from the episode's seed in proportion to ``weights``.
 
@@ -102,6 +131,11 @@ class MixedOpponent:
     def bind(self, series: TimeSeries, solver: PowerFlow) -> MixedOpponent:
         """The same mixture on a task's time series and power flow."""
         bound = (m.bind(series, solver) if hasattr(m, "bind") else m for m in self.members)
+        return replace(self, members=tuple(bound))
+
+    def bind_task(self, task: Task) -> MixedOpponent:
+        """The same mixture with what a whole task tells."""
+        bound = (m.bind_task(task) if hasattr(m, "bind_task") else m for m in self.members)
         return replace(self, members=tuple(bound))
 
     def reset(self, system: System, state: State) -> tuple[Any, ...]:
@@ -160,18 +194,22 @@ def drawn_member(state: State, weights: Sequence[float], stream: int) -> np.ndar
 def attacker_from(text: str | Path) -> Opponent:
     """An attacker by the name of a scripted one, by the folder of a checkpoint, or a mixture of such.
 
+    ``worst-case@greedy`` (or any team that ``agent_from`` takes after the @) is ``WorstCaseAgainst`` that team.
     A mixture is written ``random+runs/x/checkpoint`` or, with weights, ``0.5*none+0.2*random+0.3*runs/x/checkpoint``.
     Raises ValueError for what is neither a name nor a folder.
     """
     weights, names = weighted_parts(str(text))
     if len(names) > 1:
         return MixedOpponent(tuple(attacker_from(name) for name in names), weights)
+    kind, against, team = str(text).partition("@")
+    if against and kind == "worst-case":
+        return WorstCaseAgainst(team=agent_from(team))
     if str(text) in OPPONENTS or str(text) == OWN:
         return opponent_from(str(text))
     if not Path(text).is_dir():
         raise ValueError(
-            f"{str(text)!r} is no attacker: give one of {[*sorted(OPPONENTS), OWN]}, the folder of a checkpoint, or "
-            "several of them joined by +"
+            f"{str(text)!r} is no attacker: give one of {[*sorted(OPPONENTS), OWN]}, worst-case@<team>, the folder of "
+            "a checkpoint, or several of them joined by +"
         )
     return LearnedOpponent.load(text)
 

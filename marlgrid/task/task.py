@@ -102,6 +102,9 @@ class Task:
         bind = getattr(self.opponent, "bind", None)
         if bind is not None:
             object.__setattr__(self, "opponent", bind(self.series, self.foreseeing))
+        bind_task = getattr(self.opponent, "bind_task", None)
+        if bind_task is not None:
+            object.__setattr__(self, "opponent", bind_task(self))
         object.__setattr__(self, "reward", bound(self.reward, self.series, self.solver))
         if self.opponent_reward is not None:
             object.__setattr__(self, "opponent_reward", bound(self.opponent_reward, self.series, self.solver))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents import DoNothing, Reconnect
-from agents.attackers import LearnedOpponent, MixedOpponent, attacker_from
+from agents import DoNothing, Greedy, Reconnect
+from agents.attackers import LearnedOpponent, MixedOpponent, WorstCaseAgainst, attacker_from
 from agents.mixed import MixedTeam, team_from
 from marlgrid.env.registry import make_task
 from marlgrid.rllib.policies import save_policies
+from marlgrid.simulation.action import no_attack
 from marlgrid.simulation.state import take
+from marlgrid.simulation.step import advance
 from marlgrid.task.features import OPPONENT
 from marlgrid.task.opponents import NoOpponent, RandomOpponent, WeightedOpponent
+from marlgrid.task.task import Episode
 
 
 def network(task, seed=0):
@@ -94,6 +97,59 @@ def test_a_checkpoint_without_an_opponent_is_refused(tmp_path, checkpoint):
         LearnedOpponent.load(tmp_path)
     with pytest.raises(RuntimeError, match="bind"):
         LearnedOpponent.load(checkpoint).attack(make_task("case14").system, None, ())
+
+
+# ------------------------------------------------------------------------------------------------ worst case
+RULES = {"max_duration": 12, "initial_budget": 100.0}
+
+
+def test_the_worst_case_is_that_of_the_team_that_really_plays():
+    """Two steps ahead, against brute force: each attack alone, the team answering before and after it."""
+    team, horizon = Greedy(), 2
+    task = make_task("case14", opponent=WorstCaseAgainst(horizon=horizon, team=team), attack=RULES)
+    plain = make_task("case14", opponent={"name": "worst-case", "horizon": horizon}, attack=RULES)
+    episode, _ = task.reset(np.arange(4), t_start=np.arange(4) * 60 + 100)
+    chosen, _ = task.opponent.attack(task.system, episode.state, ())
+    harms = np.array([brute_force(task, episode, env, team, horizon) for env in range(4)])
+    lines = task.attack_actions.lines
+    for env in range(4):
+        line = int(np.flatnonzero(chosen.duration[env])[0])
+        assert harms[env, lines.tolist().index(line)] == pytest.approx(harms[env].max(), rel=1e-9)
+    idle = np.array([brute_force(plain, episode, env, DoNothing(), horizon) for env in range(4)])
+    assert np.abs(harms - idle).max() > 1e-3  # what the team does matters
+
+
+def brute_force(task, episode, env, team, horizon):
+    """(n_line,) harm of each attack on one environment."""
+    harms = []
+    for line in task.attack_actions.lines:
+        state, worst = take(episode.state, np.array([env])), 0.0
+        now = state
+        attack = no_attack(1, task.system.grid.n_line)
+        attack.duration[0, line] = 12
+        for ahead in range(1, horizon + 1):
+            at = Episode(state, (), np.zeros((1, 3, 3)))
+            choices, _ = team.act(task, at, task.look(at), ())
+            expected = task.series.forecast(now.scenario, now.t, min(ahead, task.series.n_horizon))
+            action = task.actions.joint([choices[zone] for zone in task.zones])
+            state, _ = advance(task.system, task.foreseeing, state, expected, action, attack)
+            attack = no_attack(1, task.system.grid.n_line)
+            if state.lost[0]:
+                worst = 1e6 + horizon - ahead
+                break
+            worst = max(worst, state.rho.max())
+        harms.append(worst)
+    return harms
+
+
+def test_against_a_team_that_does_nothing_it_is_the_plain_worst_case():
+    made = [
+        make_task("case14", opponent=o, attack=RULES) for o in ("worst-case", attacker_from("worst-case@do-nothing"))
+    ]
+    first, second = (played(task, 20) for task in made)
+    np.testing.assert_array_equal(first, second)
+    with pytest.raises(RuntimeError, match="bind_task"):
+        WorstCaseAgainst().answers(made[0].system, made[0].reset(0)[0].state)
 
 
 # ------------------------------------------------------------------------------------------------ mixtures

@@ -28,7 +28,8 @@ class Opponent(Protocol):
     """Whoever attacks. ``memory`` is a (nested) NamedTuple of arrays with a leading n_env axis, or ``()``.
 
     An opponent that looks ahead has a third method, ``bind(series, solver) -> Opponent``: the task calls it once with
-    its time series and power flow, and uses what it returns.
+    its time series and power flow, and uses what it returns. One that has to know what zones would do has a fourth,
+    ``bind_task(task) -> Opponent``, called then with the whole task.
     """
 
     def reset(self, system: System, state: State) -> Any:

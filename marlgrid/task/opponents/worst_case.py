@@ -9,7 +9,7 @@ import numpy as np
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
-from marlgrid.simulation.action import Attack, do_nothing, no_attack
+from marlgrid.simulation.action import Action, Attack, do_nothing, no_attack
 from marlgrid.simulation.state import State, put, take
 from marlgrid.simulation.step import advance
 from marlgrid.task.attack_actions import attack_actions
@@ -61,6 +61,10 @@ class WorstCaseOpponent:
         chosen[rows[first]] = options[first] + 1
         return actions.attack(chosen, duration), memory
 
+    def answers(self, system: System, state: State) -> Action:
+        """What the zones do meanwhile: nothing."""
+        return do_nothing(state.n_env, system.n_zone)
+
     def harm(self, system: System, state: State, rows: np.ndarray, attack: Attack) -> np.ndarray:
         """(n,) how bad the i-th of ``attack`` would be, started in environment ``rows[i]``.
 
@@ -78,8 +82,7 @@ class WorstCaseOpponent:
             part, now = take(played, alive), take(state, rows[alive])
             known = min(ahead, self.series.n_horizon)
             expected = self.series.forecast(now.scenario, now.t, known) if known else now.injections
-            nothing = do_nothing(len(alive), system.n_zone)
-            part, _ = advance(system, self.solver, part, expected, nothing, attack.rows(alive))
+            part, _ = advance(system, self.solver, part, expected, self.answers(system, part), attack.rows(alive))
             attack = no_attack(len(rows), system.grid.n_line)
             played = put(played, alive, part)
             lost_at[alive[part.lost]] = ahead
