@@ -76,10 +76,13 @@ def _credit(base: TrainSettings) -> list[Setting]:
 def _failure(base: TrainSettings) -> list[Setting]:
     zones = [f"zone_{zone}" for zone in range(base.zones)]
     settings = [Setting("none fails", base)]
+    settings += [Setting(f"{zone} silent", base, _silent(zones=(zone,))) for zone in zones]
     for words, repeat in (("silent", False), ("repeats", True)):
-        settings += [Setting(f"{zone} {words}", base, _silent(zones=(zone,), repeat=repeat)) for zone in zones]
-        settings += [Setting(f"all, half the time {words}", base, _silent(rate=0.5, repeat=repeat))]
-    return [*settings, Setting("all silent from half-time", base, _silent(start=base.max_steps // 2))]
+        settings += [
+            Setting(f"all, half the time {words}", base, _silent(rate=0.5, repeat=repeat)),
+            Setting(f"all {words} from half-time", base, _silent(start=base.max_steps // 2, repeat=repeat)),
+        ]
+    return settings
 
 
 def _delay(base: TrainSettings) -> list[Setting]:
