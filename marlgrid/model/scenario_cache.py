@@ -36,6 +36,8 @@ class ScenarioCache:
         self._slot: dict[int, int] = {}
         self._used: list[int] = []
         self._clock = 0
+        self._asked: list[int] = []
+        self._found = np.zeros(0, dtype=np.int64)
         self._length = np.zeros(0, dtype=np.int32)
         self._values = np.zeros((0, 0, 2 * self._n_load + 2 * self._n_gen), dtype=np.float32)
         self._outages = np.zeros((0, 0, 3 * self._n_line), dtype=np.int32)
@@ -70,14 +72,18 @@ class ScenarioCache:
     # ------------------------------------------------------------------ slots
     def _slots(self, scenario: np.ndarray) -> np.ndarray:
         """(n_env,) int64: where each scenario is kept, loaded if need be."""
+        asked = scenario.tolist()
+        if asked == self._asked:
+            return self._found
         self._clock += 1
-        found = np.empty(len(scenario), dtype=np.int64)
-        for env, number in enumerate(scenario.tolist()):
+        found = np.empty(len(asked), dtype=np.int64)
+        for env, number in enumerate(asked):
             slot = self._slot.get(number)
             if slot is None:
                 slot = self._keep(number, self._load(number))
             self._used[slot] = self._clock
             found[env] = slot
+        self._asked, self._found = asked, found
         return found
 
     def _keep(self, number: int, arrays: ScenarioArrays) -> int:

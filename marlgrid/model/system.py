@@ -77,12 +77,12 @@ class System:
     def _packed(self) -> tuple[np.ndarray, Tables]:
         return tables(self)
 
-    @property
+    @cached_property
     def tables(self) -> Tables:
         """The same facts packed for compiled kernels."""
         return self._packed[1]
 
-    @property
+    @cached_property
     def block(self) -> np.ndarray:
         """The memory of ``tables``: one argument for a kernel instead of five."""
         return self._packed[0]

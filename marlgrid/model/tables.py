@@ -76,6 +76,12 @@ RULES = np.dtype(
         ("attack_cooldown", "i4"),
         ("attack_budget_per_step", "f8"),
         ("hours_per_step", "f8"),
+        ("alarm_cost", "f4"),
+        ("alarm_growth", "f4"),
+        ("alarm_most", "f4"),
+        ("alarm_best_time", "i4"),
+        ("alarm_window", "i4"),
+        ("alert_window", "i4"),
     ]
 )
 
@@ -92,6 +98,8 @@ class Tables(NamedTuple):
     """(n_zone, dim_alarms) bool: the zone may raise the alarm."""
     may_alert: Annotated[np.ndarray, "zone alert", "?"]
     """(n_zone, dim_alerts) bool: the zone may raise the alert."""
+    alert_line: Annotated[np.ndarray, "alert", "i4"]
+    """(dim_alerts,) int32 number of each alertable line."""
 
 
 LAYOUT = Layout(Tables, batched=False)
@@ -153,6 +161,7 @@ def _tables(system: System) -> Tables:
         rules=_rules(system, int(area.max()) + 1),
         may_alarm=system.attention.may_alarm(zones),
         may_alert=system.attention.may_alert(zones),
+        alert_line=system.alert_line,
     )
 
 
@@ -193,4 +202,10 @@ def _rules(system: System, n_area: int) -> np.ndarray:
     row["attack_cooldown"] = attack.cooldown
     row["attack_budget_per_step"] = attack.budget_per_step
     row["hours_per_step"] = system.delta_time / 60
+    row["alarm_cost"] = system.attention.alarm_cost
+    row["alarm_growth"] = system.attention.budget_per_step
+    row["alarm_most"] = system.attention.max_budget
+    row["alarm_best_time"] = parameters.alarm_best_time
+    row["alarm_window"] = parameters.alarm_window_size
+    row["alert_window"] = parameters.alert_time_window
     return row

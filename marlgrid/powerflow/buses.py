@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -31,6 +32,7 @@ class BusLayout:
     shunt: slice
 
     @classmethod
+    @lru_cache(maxsize=16)
     def of(cls, grid: Grid) -> BusLayout:
         sizes = [grid.n_line, grid.n_line, grid.n_gen, grid.n_load, grid.n_storage, grid.n_shunt]
         bounds = np.concatenate([[0], np.cumsum(sizes)])

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import rule, subkernel
 from marlgrid.model.system import System
-from marlgrid.simulation.action import Action, Kind
+from marlgrid.simulation.action import Kind
 from marlgrid.simulation.judge import Reason
-from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State
-
-OF_DISPATCH = (Reason.REDISPATCH_TARGET_OUT_OF_RANGE, Reason.GEN_SWITCHED_OFF, Reason.GEN_SWITCHED_TOO_SOON)
-"""Reasons that are found after the alarms were heard: these stand."""
 
 
 def begin(system: System, state: State) -> None:
@@ -30,106 +26,116 @@ def begin(system: System, state: State) -> None:
         never[:] = -1
 
 
-def register(system: System, state: State, action: Action, ruling: Ruling) -> None:
-    """Books the alarms and alerts of a step whose end is known, in place. Writes: alarm, alert."""
-    if system.dim_alarms:
-        _alarms(system, state, action, ruling)
-    if system.dim_alerts:
-        _alerts(system, state, action, ruling)
+# ---------------------------------------------------------------------------------------------------- kernels
+@subkernel
+def register(tables, frame, kind, index, first, last) -> None:  # pragma: no cover
+    """Books the alarms and alerts of a step whose end is known. Writes: alarm, alert."""
+    dim_alarms, dim_alerts = tables.may_alarm.shape[1], tables.may_alert.shape[1]
+    if dim_alarms + dim_alerts == 0:
+        return
+    state, ruling, rules = frame.state, frame.ruling, tables.rules[0]
+    asked = np.empty(max(dim_alarms, dim_alerts), np.bool_)
+    for e in range(len(frame.ran)):
+        if not frame.ran[e]:
+            continue
+        commands, step = (kind, index, first[e], last[e]), state.t[e] - state.t_start[e]
+        if dim_alarms:
+            heard = _ask(Kind.RAISE_ALARM, tables.may_alarm, commands, ruling.reason[e], asked)
+            _book_alarms(rules, e, asked, heard, step, state.alarm)
+            _look_back(rules, e, step, state)
+        if dim_alerts:
+            _ask(Kind.RAISE_ALERT, tables.may_alert, commands, ruling.reason[e], asked)
+            _book_alerts(tables.alert_line, rules, e, asked, ruling.attacked[e], step, state.outcome[e], state.alert)
 
 
-def _alarms(system: System, state: State, action: Action, ruling: Ruling) -> None:
-    asked = np.zeros((state.n_env, system.dim_alarms), dtype=np.bool_)
-    heard = ruling.accepted if ruling.accepted.all() else ruling.accepted | np.isin(ruling.reason, OF_DISPATCH)
-    _ask(Kind.RAISE_ALARM, system.tables.may_alarm, action.commands, action.first, action.last, heard, asked)
-    rules, parameters, alarm = system.attention, system.parameters, state.alarm
-    terms = np.float32(rules.alarm_cost), np.float32(rules.budget_per_step), np.float32(rules.max_budget)
-    step = state.t - state.t_start
-    _book_alarms(asked, heard, step, terms, alarm)
-    tripped = (state.disc_lines >= 0).any(axis=1)
-    _look_back(
-        state.lost & tripped,
-        step,
-        parameters.alarm_best_time,
-        parameters.alarm_window_size,
-        alarm.raised,
-        alarm.was_alarm_used_after_game_over,
+@rule
+def _heard(reason) -> bool:  # pragma: no cover
+    """Whether a zone's alarms are heard: reasons that are found after the alarms were heard let them stand."""
+    return (
+        reason == Reason.ACCEPTED
+        or reason == Reason.DISPATCH_INFEASIBLE
+        or reason == Reason.REDISPATCH_TARGET_OUT_OF_RANGE
+        or reason == Reason.GEN_SWITCHED_OFF
+        or reason == Reason.GEN_SWITCHED_TOO_SOON
     )
 
 
-def _alerts(system: System, state: State, action: Action, ruling: Ruling) -> None:
-    asked = np.zeros((state.n_env, system.dim_alerts), dtype=np.bool_)
-    heard = np.ones_like(ruling.accepted)
-    _ask(Kind.RAISE_ALERT, system.tables.may_alert, action.commands, action.first, action.last, heard, asked)
-    window, step = system.parameters.alert_time_window, state.t - state.t_start
-    _book_alerts(asked, ruling.attacked, system.alert_line, step, window, state.outcome, state.alert)
+@rule
+def _ask(warning, may, commands, reason, asked) -> bool:  # pragma: no cover
+    """Marks what the zones warn of, each within its rights, alarms only of zones that are heard; true if all are."""
+    kind, index, first, last = commands
+    for i in range(may.shape[1]):
+        asked[i] = False
+    all_heard = True
+    for z in range(len(first)):
+        heard = _heard(reason[z])
+        all_heard = all_heard and heard
+        if heard or warning == Kind.RAISE_ALERT:
+            for c in range(first[z], last[z]):
+                if kind[c] == warning and may[z, index[c]]:
+                    asked[index[c]] = True
+    return all_heard
 
 
-# ---------------------------------------------------------------------------------------------------- kernels
-@kernel
-def _ask(kind, may, commands, first, last, heard, asked):  # pragma: no cover
-    """Marks what the zones that are heard warn of, each within its rights."""
-    for e in range(first.shape[0]):
-        for z in range(first.shape[1]):
-            if heard[e, z]:
-                for c in range(first[e, z], last[e, z]):
-                    if commands.kind[c] == kind and may[z, commands.index[c]]:
-                        asked[e, commands.index[c]] = True
-
-
-@kernel
-def _book_alarms(asked, heard, step, terms, alarm):  # pragma: no cover
+@rule
+def _book_alarms(rules, e, asked, all_heard, step, alarm):  # pragma: no cover
     """Pays for alarms, or lets the budget grow. Single precision, as in Grid2Op: the budget is compared with a cost."""
-    cost, growth, most = terms
-    for e in range(len(step)):
-        wanted = asked[e].any()
-        raised = wanted and alarm.attention_budget[e] >= cost
-        alarm.is_alarm_illegal[e] = wanted and not raised
-        if raised:
-            alarm.attention_budget[e] -= cost
-        elif not wanted and heard[e].all():
-            alarm.attention_budget[e] = min(most, growth + alarm.attention_budget[e])
-        if raised:
-            alarm.time_since_last_alarm[e] = 0
-        elif alarm.time_since_last_alarm[e] >= 0:
-            alarm.time_since_last_alarm[e] += 1
-        slot = step[e] % alarm.raised.shape[1]
-        for area in range(asked.shape[1]):
-            alarm.raised[e, slot, area] = raised and asked[e, area]
-            if raised and asked[e, area]:
-                alarm.last_alarm[e, area] = step[e]
+    wanted = False
+    for area in range(alarm.raised.shape[2]):
+        wanted = wanted or asked[area]
+    raised = wanted and alarm.attention_budget[e] >= rules.alarm_cost
+    alarm.is_alarm_illegal[e] = wanted and not raised
+    if raised:
+        alarm.attention_budget[e] -= rules.alarm_cost
+    elif not wanted and all_heard:
+        alarm.attention_budget[e] = min(rules.alarm_most, rules.alarm_growth + alarm.attention_budget[e])
+    if raised:
+        alarm.time_since_last_alarm[e] = 0
+    elif alarm.time_since_last_alarm[e] >= 0:
+        alarm.time_since_last_alarm[e] += 1
+    slot = step % alarm.raised.shape[1]
+    for area in range(alarm.raised.shape[2]):
+        alarm.raised[e, slot, area] = raised and asked[area]
+        if raised and asked[area]:
+            alarm.last_alarm[e, area] = step
 
 
-@kernel
-def _look_back(judged, step, best_time, window, raised, used):  # pragma: no cover
+@rule
+def _look_back(rules, e, step, state):  # pragma: no cover
     """At a game over that began with trips: was any alarm raised within the window around the best time?"""
-    for e in range(len(judged)):
-        used[e] = False
+    tripped = False
+    for l in range(state.disc_lines.shape[1]):
+        tripped = tripped or state.disc_lines[e, l] >= 0
+    raised, used = state.alarm.raised, False
+    if tripped and state.outcome[e] > Outcome.TIME_LIMIT:
         for slot in range(raised.shape[1]):
-            ago = (step[e] - slot) % raised.shape[1]
-            if judged[e] and abs(ago - best_time) < window and raised[e, slot].any():
-                used[e] = True
+            ago = (step - slot) % raised.shape[1]
+            if abs(ago - rules.alarm_best_time) < rules.alarm_window:
+                for area in range(raised.shape[2]):
+                    used = used or raised[e, slot, area]
+    state.alarm.was_alarm_used_after_game_over[e] = used
 
 
-@kernel
-def _book_alerts(asked, attacked, line, step, window, outcome, alert):  # pragma: no cover
+@rule
+def _book_alerts(lines, rules, e, asked, attacked, step, outcome, alert):  # pragma: no cover
     """Counts alerts and attacks; a game over without power flow happens before the opponent strikes."""
-    for e in range(len(step)):
-        solved = outcome[e] != Outcome.DISPATCH_INFEASIBLE
-        struck = solved and (attacked[e] > 0).any()
-        slot = step[e] % (window + 1)
-        for k in range(len(line)):
-            hit = struck and attacked[e, line[k]] > 0
-            begins = hit and not alert.attacked[e, k]
-            alert.attacks[e, slot, k] = (1 if asked[e, k] else -1) if begins else 0
-            alert.attacked[e, k] = hit
-            if solved:
-                _count(e, k, asked[e, k], hit, struck, alert)
-            if outcome[e] <= Outcome.TIME_LIMIT:
-                _compare(e, k, asked[e, k], window, alert)
-            if outcome[e] != Outcome.TIME_LIMIT:
-                over = outcome[e] != Outcome.RUNNING
-                alert.was_alert_used_after_attack[e, k] = _verdict(alert.attacks[e], k, slot, over)
+    window = rules.alert_window
+    solved, struck = outcome != Outcome.DISPATCH_INFEASIBLE, False
+    for l in range(len(attacked)):
+        struck = struck or (solved and attacked[l] > 0)
+    slot = step % (window + 1)
+    for k in range(len(lines)):
+        hit = struck and attacked[lines[k]] > 0
+        begins = hit and not alert.attacked[e, k]
+        alert.attacks[e, slot, k] = (1 if asked[k] else -1) if begins else 0
+        alert.attacked[e, k] = hit
+        if solved:
+            _count(e, k, asked[k], hit, struck, alert)
+        if outcome <= Outcome.TIME_LIMIT:
+            _compare(e, k, asked[k], window, alert)
+        if outcome != Outcome.TIME_LIMIT:
+            over = outcome != Outcome.RUNNING
+            alert.was_alert_used_after_attack[e, k] = _verdict(alert.attacks[e], k, slot, over)
 
 
 @rule

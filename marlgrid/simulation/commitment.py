@@ -17,13 +17,6 @@ STANDSTILL_MW = 1e-7
 """Below it a generator stands still (Grid2Op's)."""
 
 
-def note_running(state: State) -> None:
-    """At the start of episodes: every generator has just started or stopped. Writes: commitment."""
-    runs = np.abs(state.flow.gen_p) > STANDSTILL_MW
-    state.commitment.uptime[:] = np.where(runs, 0, -1)
-    state.commitment.downtime[:] = np.where(runs, -1, 0)
-
-
 def blame(system: System, before: State, memory: Memory, action: Action) -> None:
     """Blames zones whose generators start or stop too soon.
 
@@ -44,6 +37,17 @@ def blame(system: System, before: State, memory: Memory, action: Action) -> None
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
+@subkernel
+def note_running(state) -> None:  # pragma: no cover
+    """At the start of episodes: every generator has just started or stopped. Writes: commitment."""
+    gen_p, commitment = state.flow.gen_p, state.commitment
+    for e in range(gen_p.shape[0]):
+        for g in range(gen_p.shape[1]):
+            runs = abs(gen_p[e, g]) > STANDSTILL_MW
+            commitment.uptime[e, g] = 0 if runs else -1
+            commitment.downtime[e, g] = -1 if runs else 0
+
+
 @subkernel
 def start_and_stop(tables, frame) -> bool:  # pragma: no cover
     """Counts up and down times after the dispatch; true if a generator starts or stops too soon.

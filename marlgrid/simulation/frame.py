@@ -86,10 +86,6 @@ class Memory:
     def __reduce__(self) -> Any:
         raise TypeError("the arrays of a frame are views of its block: copy the state, not its memory")
 
-    def clear(self) -> None:
-        """Zeros everywhere."""
-        self.block[LAYOUT.head :] = 0
-
     def load(self, state: State) -> None:
         """Takes over the values of a state."""
         other = getattr(state, "memory", None)
@@ -104,7 +100,7 @@ class Memory:
 
     def framed(self) -> FramedState:
         """The state, with word of where it stands."""
-        state = FramedState(*self.state)
+        state = FramedState._make(self.state)
         state.memory = self
         return state
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -42,13 +43,11 @@ def step(
 
     Both are written into ``memory`` if some is given (not that of ``state``), else into new one.
     """
-    if _all_run(state.outcome):
-        memory = _loaded(system, state, memory)
-        after = memory.state
-        fill(series, state.scenario, state.t + 1, after.injections)
-        return _advanced(system, solver, state, memory, action, attack)
-    rows = np.flatnonzero(state.running)
     whole = _loaded(system, state, memory)
+    if _all_run(whole.block):
+        fill(series, state.scenario, state.t + 1, whole.state.injections)
+        return _advanced(system, solver, state, whole, action, attack)
+    rows = np.flatnonzero(state.running)
     _nobody_asked(whole.block)
     whole.frame.ran[:] = state.running
     if len(rows):
@@ -97,12 +96,10 @@ def decide(system: System, before: State, memory: Memory, action: Action, attack
 def conclude(system: System, memory: Memory, action: Action, at_reset: bool = False) -> None:
     """Last part of a step, in place: what follows from the solved grid."""
     commands = action.commands
-    if _conclude(system.block, memory.block, commands.kind, action.first, action.last, at_reset):
+    if _conclude(system.block, memory.block, commands.kind, commands.index, action.first, action.last, at_reset):
         state = memory.state
         apart = islanded(system, state.topology) & (state.outcome == Outcome.DIVERGED)
         state.outcome[apart] = Outcome.ISLANDED
-    if not at_reset:
-        register(system, memory.state, action, memory.frame.ruling)
 
 
 def initial(
@@ -126,26 +123,25 @@ def initial(
     """
     if memory is None or memory.n_env != len(seed):
         memory = Memory(system, len(seed))
-    else:
-        memory.clear()
+    blank = _blank(system, len(seed))
+    memory.block[:] = blank.block
     state = memory.state
     state.seed[:], state.scenario[:] = seed, scenario
     state.t[:] = state.t_start[:] = t_start
     state.t_end[:] = t_end
     fill(series, state.scenario, state.t, state.injections)
-    _blank(system, state)
-    state.thermal_limit[:] = system.thermal_limit if thermal_limit is None else thermal_limit
+    state.dispatch.scheduled_p[:] = state.dispatch.setpoint[:] = state.injections.gen_p
+    if thermal_limit is not None:
+        state.thermal_limit[:] = thermal_limit
     if opening is None:
         opening = do_nothing(len(seed), system.n_zone)
     else:
         _check_opening(system, state, opening)
-    _nobody_asked(memory.block)
-    peace = no_attack(len(seed), system.grid.n_line)
-    asked = (*opening.commands, opening.first, opening.last, peace.duration, price(system, state, peace))
+    peace = blank.frame.ruling.attacked  # nothing but zeros
+    asked = (*opening.commands, opening.first, opening.last, peace, price(system, state, Attack(peace)))
     _decide(system.block, memory.block, *asked, *NO_SUBSTATION_ATTACK, True)
     protections.solve(system, solver, memory, state, at_reset=True)
     conclude(system, memory, opening, at_reset=True)
-    note_running(state)
     return memory.framed()
 
 
@@ -161,20 +157,25 @@ def _check_opening(system: System, state: State, opening: Action) -> None:
         )
 
 
-def _blank(system: System, state: State) -> None:
-    """All that is not zero in a state before its first power flow."""
+@lru_cache(maxsize=4)
+def _blank(system: System, n_env: int) -> Memory:
+    """States before their first row of the time series, when nobody has asked for anything. Not to be written to."""
+    memory = Memory(system, n_env)
+    state = memory.state
     grid, topology, dispatch = system.grid, state.topology, state.dispatch
     topology.topo_vect[:] = 1 if system.parameters.ignore_initial_state_time_serie else grid.start_topo_vect
     topology.last_bus[:] = np.maximum(topology.topo_vect, 1)
     topology.shunt_bus[:] = 1
-    dispatch.scheduled_p[:] = dispatch.setpoint[:] = state.injections.gen_p
     dispatch.curtailment_limit[:] = dispatch.curtailment_limit_effective[:] = 1.0
     dispatch.storage_charge[:] = system.parameters.init_storage_capacity * grid.storage_emax
     if system.parameters.activate_storage_loss:
         # the first schedule takes one step's losses, so the first observation shows exactly the initial charge
         dispatch.storage_charge[:] += grid.storage_loss * system.delta_time / 60
     state.attack.budget[:] = system.attack.initial_budget
+    state.thermal_limit[:] = system.thermal_limit
     begin(system, state)
+    _nobody_asked(memory.block)
+    return memory
 
 
 def switched(system: System, state: State, action: Action) -> State:
@@ -215,8 +216,8 @@ def _loaded(system: System, state: State, memory: Memory | None) -> Memory:
 
 # ---------------------------------------------------------------------------------------------------- kernels
 @kernel
-def _all_run(outcome):  # pragma: no cover
-    running = True
+def _all_run(block):  # pragma: no cover
+    running, outcome = True, view_frame(block).state.outcome
     for e in range(len(outcome)):
         running = running and outcome[e] == Outcome.RUNNING
     return running
@@ -261,7 +262,7 @@ def _switch_alone(system, block, kind, index, value, first, last):  # pragma: no
 
 
 @kernel
-def _conclude(system, block, kind, first, last, at_reset):  # pragma: no cover
+def _conclude(system, block, kind, index, first, last, at_reset):  # pragma: no cover
     """True if some power flow has no solution: the reason is still to be named."""
     tables, frame = view_tables(system), view_frame(block)
     state = frame.state
@@ -281,6 +282,9 @@ def _conclude(system, block, kind, first, last, at_reset):  # pragma: no cover
         for e in range(len(frame.ran)):
             if state.outcome[e] == Outcome.RUNNING and state.t[e] >= state.t_end[e]:
                 state.outcome[e] = Outcome.TIME_LIMIT
+        register(tables, frame, kind, index, first, last)
+    else:
+        note_running(state)
     return unsolved
 
 

@@ -6,6 +6,8 @@ that is out (Grid2Op's reconnects it, be it in maintenance).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from marlgrid.compiled import kernel, subkernel
@@ -24,7 +26,7 @@ def price(system: System, state: State, attack: Attack) -> np.ndarray:
     a busbar that does not exist, and a busbar for an element elsewhere.
     """
     if attack.subs is None:
-        return np.zeros(state.n_env, dtype=np.int32)
+        return _nothing_to_pay(state.n_env)
     return _price(
         system.grid.sub_start,
         system.attackable_subs,
@@ -33,6 +35,11 @@ def price(system: System, state: State, attack: Attack) -> np.ndarray:
         attack.subs.bus,
         state.attacked.sub,
     )
+
+
+@lru_cache(maxsize=64)
+def _nothing_to_pay(n_env: int) -> np.ndarray:
+    return np.zeros(n_env, dtype=np.int32)
 
 
 def committed(system: System, state: State) -> np.ndarray | int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,8 @@ ZONE_KEYS = (
 summed ``max(0, rho - 1)``, the number that is out, the largest rho; at a blackout the MWh of load that it does not get
 from then to the episode's end; steps survived, also as a part of the episode; ``Outcome``; sums over the episode."""
 
+N_ZONE_KEYS = len(ZONE_KEYS)
+
 OPPONENT_KEYS = ("illegal", "budget", "survived_steps", "survival", "outcome", "attacks_total")
 """Infos of the opponent: whether its attack was refused, its budget in line-steps, and the episode's figures."""
 
@@ -42,120 +45,147 @@ def zero_totals(n_env: int, n_zone: int) -> np.ndarray:
 
 
 class Figures(NamedTuple):
-    """What the infos show."""
+    """What the infos show, and which episodes are over."""
 
     zones: tuple[str, ...]
-    of_zones: np.ndarray
-    """(n_zone, n_key, n_env) float64 by ``ZONE_KEYS``."""
-    of_opponent: np.ndarray
-    """(n_key, n_env) float64 by ``OPPONENT_KEYS``."""
+    numbers: np.ndarray
+    """(n, n_env) float64: of each zone those of ``ZONE_KEYS``, end to end, then those of ``OPPONENT_KEYS``."""
+    terminated: np.ndarray
+    """(n_env,) bool: the grid is lost."""
+    truncated: np.ndarray
+    """(n_env,) bool: the time limit is reached."""
     opponent: str | None
     """Name of the opponent, where it is an agent."""
 
     def infos(self) -> dict[str, dict[str, np.ndarray]]:
         """Agent -> key -> (n_env,)."""
-        rows = zip(self.zones, self.of_zones, strict=True)
-        found = {agent: dict(zip(ZONE_KEYS, row, strict=True)) for agent, row in rows}
-        if self.opponent is not None:
-            found[self.opponent] = dict(zip(OPPONENT_KEYS, self.of_opponent, strict=True))
-        return found
+        return self._named(iter(self.numbers))
 
     def infos_of(self, env: int) -> dict[str, dict[str, Any]]:
         """Agent -> key -> float, of one environment."""
-        rows = zip(self.zones, self.of_zones[:, :, env].tolist(), strict=True)
-        found = {agent: dict(zip(ZONE_KEYS, row, strict=True)) for agent, row in rows}
+        return self._named(iter(self.numbers[:, env].tolist()))
+
+    def _named(self, numbers: Iterator[Any]) -> dict[str, dict[str, Any]]:
+        # each zip takes as many numbers as it has keys
+        found = {agent: dict(zip(ZONE_KEYS, numbers, strict=False)) for agent in self.zones}
         if self.opponent is not None:
-            found[self.opponent] = dict(zip(OPPONENT_KEYS, self.of_opponent[:, env].tolist(), strict=True))
+            found[self.opponent] = dict(zip(OPPONENT_KEYS, numbers, strict=False))
         return found
 
 
 def account(
-    system: System, series: TimeSeries, after: FramedState, totals: np.ndarray, opponent: str | None
+    system: System, demand: Demand, after: FramedState, totals: np.ndarray, opponent: str | None
 ) -> tuple[Figures, np.ndarray]:
     """The figures of the step that led to ``after``, and the totals with it. Ended rows cost nothing."""
-    memory = after.memory
-    unserved = np.zeros((memory.n_env, system.n_zone))
-    if _any_newly_lost(memory.frame.ran, after.outcome):
-        for env in np.flatnonzero(memory.frame.ran & after.lost):
-            unserved[env] = unserved_mwh(system, series, after.scenario[env], after.t[env], after.t_end[env])
-    return _figures(system, after, unserved, True, totals, opponent)
+    figures, totals, newly_lost = _figures(system, after, True, totals, opponent)
+    if newly_lost:
+        of_zones = figures.numbers[: -len(OPPONENT_KEYS)].reshape(system.n_zone, len(ZONE_KEYS), -1)
+        for env in np.flatnonzero(after.memory.frame.ran & figures.terminated):
+            unserved = demand.mwh(int(after.scenario[env]), int(after.t[env]), int(after.t_end[env]))
+            totals[env, 2] += unserved
+            of_zones[:, ZONE_KEYS.index("cost_unserved_mwh"), env] = unserved
+            of_zones[:, ZONE_KEYS.index("unserved_mwh_total"), env] = totals[env, 2]
+    return figures, totals
 
 
 def glance(system: System, state: State, totals: np.ndarray, opponent: str | None) -> Figures:
     """The figures of ``account`` for a state that no step led to: nothing is added to the totals."""
-    nothing = np.zeros((state.n_env, system.n_zone))
-    return _figures(system, framed(system, state), nothing, False, totals, opponent)[0]
+    return _figures(system, framed(system, state), False, totals, opponent)[0]
 
 
 def _figures(
-    system: System, state: FramedState, unserved: np.ndarray, counted: bool, totals: np.ndarray, opponent: str | None
-) -> tuple[Figures, np.ndarray]:
-    n_env, n_zone = unserved.shape
-    of_zones, of_opponent = np.zeros((n_zone, len(ZONE_KEYS), n_env)), np.zeros((len(OPPONENT_KEYS), n_env))
+    system: System, state: FramedState, counted: bool, totals: np.ndarray, opponent: str | None
+) -> tuple[Figures, np.ndarray, bool]:
+    """The figures without unserved energy, the totals likewise, and whether a grid was lost in this step."""
+    zones, n_env = system.zones.agents, state.memory.n_env
+    numbers = np.zeros((len(zones) * len(ZONE_KEYS) + len(OPPONENT_KEYS), n_env))
+    terminated, truncated = np.empty(n_env, dtype=np.bool_), np.empty(n_env, dtype=np.bool_)
     totals = totals.copy()
-    _account(system.block, state.memory.block, unserved, counted, totals, of_zones, of_opponent)
-    return Figures(system.zones.agents, of_zones, of_opponent, opponent), totals
+    newly_lost = _account(system.block, state.memory.block, counted, totals, numbers, terminated, truncated)
+    return Figures(zones, numbers, terminated, truncated, opponent), totals, newly_lost
 
 
-def unserved_mwh(system: System, series: TimeSeries, scenario: int, t: int, t_end: int) -> np.ndarray:
-    """(n_zone,) MWh of load that rows ``t`` to ``t_end`` ask for: what a blackout at t leaves unserved."""
-    rows = np.arange(t, t_end + 1)
-    load = series.at(np.full(len(rows), scenario), rows).load_p.sum(axis=0, dtype=np.float64)
-    return np.bincount(system.zones.load, load, system.n_zone) * system.delta_time / 60.0
+class Demand:
+    """The energy that the loads of each zone ask for, summed up along a scenario from its end, as far as is asked."""
+
+    MOST = 64
+    """Scenarios kept."""
+
+    def __init__(self, system: System, series: TimeSeries) -> None:
+        self._system, self._series = system, series
+        self._left: dict[int, np.ndarray] = {}
+        """Scenario -> (n, n_zone) MWh that its last 0, 1, ..., n - 1 rows ask for."""
+
+    def mwh(self, scenario: int, t: int, t_end: int) -> np.ndarray:
+        """(n_zone,) MWh that rows ``t`` to ``t_end`` of a scenario ask for: what a blackout at t leaves unserved."""
+        n_row = self._series.n_rows(scenario)
+        left = self._left.get(scenario)
+        if left is None or len(left) <= n_row - t:
+            left = self._left[scenario] = self._summed(scenario, n_row, t, left)
+            if len(self._left) > self.MOST:
+                del self._left[next(iter(self._left))]
+        asked: np.ndarray = left[n_row - t] - left[n_row - 1 - t_end]
+        return asked
+
+    def _summed(self, scenario: int, n_row: int, t: int, known: np.ndarray | None) -> np.ndarray:
+        """``_left`` of a scenario back to row ``t``."""
+        system = self._system
+        begun = np.zeros((1, system.n_zone)) if known is None else known
+        rows = np.arange(n_row - len(begun), t - 1, -1)
+        load = self._series.at(np.full(len(rows), scenario), rows).load_p * (system.delta_time / 60.0)
+        by_zone = np.stack([load[:, system.zones.load == zone].sum(axis=1) for zone in range(system.n_zone)], axis=1)
+        return np.concatenate([begun, begun[-1] + np.cumsum(by_zone, axis=0)])
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
-def _any_newly_lost(ran, outcome):  # pragma: no cover
-    lost = False
-    for e in range(len(ran)):
-        lost = lost or (ran[e] and outcome[e] > Outcome.TIME_LIMIT)
-    return lost
-
-
 @rule
-def _lines(e, rho, topo_vect, lines, figures):  # pragma: no cover
+def _lines(e, rho, topo_vect, lines, numbers):  # pragma: no cover
     """Overload, lines out and largest rho of each zone; a tie line counts in both of its zones."""
     for l in range(len(lines)):
         line = lines[l]
         for end in range(2):
-            z = line.or_zone if end == 0 else line.ex_zone
             if end == 1 and line.or_zone == line.ex_zone:
                 continue
-            figures[z, 2, e] += max(0.0, rho[e, l] - 1.0)
-            figures[z, 3, e] += topo_vect[e, line.or_pos] < 0
-            figures[z, 5, e] = max(figures[z, 5, e], rho[e, l])
+            at = N_ZONE_KEYS * (line.or_zone if end == 0 else line.ex_zone)
+            numbers[at + 2, e] += max(0.0, rho[e, l] - 1.0)
+            numbers[at + 3, e] += topo_vect[e, line.or_pos] < 0
+            numbers[at + 5, e] = max(numbers[at + 5, e], rho[e, l])
 
 
 @kernel
-def _account(system, block, unserved, counted, totals, figures, of_opponent):  # pragma: no cover
+def _account(system, block, counted, totals, numbers, terminated, truncated):  # pragma: no cover
+    """True if a grid was lost in this step: unserved energy is yet to be added."""
     frame, lines = view_frame(block), view_tables(system).line
     state, reason = frame.state, frame.ruling.reason
-    n_env, n_zone = unserved.shape
+    n_env, _, n_zone = totals.shape
+    newly_lost = False
     for e in range(n_env):
         outcome, span = state.outcome[e], state.t_end[e] - state.t_start[e]
-        survived = state.t[e] - state.t_start[e] - (outcome > Outcome.TIME_LIMIT)
+        terminated[e], truncated[e] = outcome > Outcome.TIME_LIMIT, outcome == Outcome.TIME_LIMIT
+        newly_lost = newly_lost or (counted and frame.ran[e] and terminated[e])
+        survived = state.t[e] - state.t_start[e] - terminated[e]
         running = frame.ran[e] if counted else outcome == Outcome.RUNNING
         if running:
-            _lines(e, state.rho, state.topology.topo_vect, lines, figures)
-        of_opponent[0, e] = counted and frame.ruling.attack_refused[e]
-        of_opponent[1, e] = state.attack.budget[e]
-        of_opponent[2, e] = survived
-        of_opponent[3, e] = survived / max(span, 1)
-        of_opponent[4, e] = outcome
-        of_opponent[5, e] = state.attack.starts[e]
+            _lines(e, state.rho, state.topology.topo_vect, lines, numbers)
         for z in range(n_zone):
+            at = N_ZONE_KEYS * z
             if counted and running:
-                figures[z, 0, e] = reason[e, z] != 0
-                figures[z, 1, e] = reason[e, z]
-                figures[z, 4, e] = unserved[e, z]
+                numbers[at, e] = reason[e, z] != 0
+                numbers[at + 1, e] = reason[e, z]
             if counted:
-                totals[e, 0, z] += figures[z, 0, e]
-                totals[e, 1, z] += figures[z, 2, e]
-                totals[e, 2, z] += figures[z, 4, e]
-            figures[z, 6, e] = survived
-            figures[z, 7, e] = survived / max(span, 1)
-            figures[z, 8, e] = outcome
-            figures[z, 9, e] = state.attack.starts[e]
+                totals[e, 0, z] += numbers[at, e]
+                totals[e, 1, z] += numbers[at + 2, e]
+            numbers[at + 6, e] = survived
+            numbers[at + 7, e] = survived / max(span, 1)
+            numbers[at + 8, e] = outcome
+            numbers[at + 9, e] = state.attack.starts[e]
             for k in range(3):
-                figures[z, 10 + k, e] = totals[e, k, z]
+                numbers[at + 10 + k, e] = totals[e, k, z]
+        at = N_ZONE_KEYS * n_zone
+        numbers[at, e] = counted and frame.ruling.attack_refused[e]
+        numbers[at + 1, e] = state.attack.budget[e]
+        numbers[at + 2, e] = survived
+        numbers[at + 3, e] = survived / max(span, 1)
+        numbers[at + 4, e] = outcome
+        numbers[at + 5, e] = state.attack.starts[e]
+    return newly_lost

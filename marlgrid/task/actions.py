@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit
 
+from marlgrid.compiled import kernel
 from marlgrid.model.system import System
 from marlgrid.simulation.action import NO_COMMANDS, Action, Commands, concatenate, joint
 from marlgrid.simulation.state import State
@@ -61,6 +61,7 @@ class DiscreteActions:
         self.n_ready = [len(ready) for ready in lists]
         self.table: Table = table(padded(system, lists) if pad else lists)
         self._sizes = np.diff(self.table.offset)
+        self._parts = [slice(first, last) for first, last in pairwise(self.table.offset.tolist())]
         self._spaces: tuple[spaces.Discrete, ...] = tuple(spaces.Discrete(int(size)) for size in self._sizes)
 
     def space(self, zone: int) -> spaces.Discrete:
@@ -80,15 +81,15 @@ class DiscreteActions:
     def joint(self, choices: Choices) -> Action:
         ids = _id_matrix(choices)
         if ids is not None:
-            first, last, fine = _look_up(ids, self.table.offset, self.table.start)
-            if fine:
+            n_zone, n_env = ids.shape
+            first, last = np.empty((n_env, n_zone), np.int32), np.empty((n_env, n_zone), np.int32)
+            if _look_up(ids, self.table.offset, self.table.start, first, last):
                 return Action(self.table.commands, first, last)
         return joint_of(self.system, self, choices)
 
     def masks(self, state: State) -> list[Mask]:
-        offset = self.table.offset
         allowed = self.table.mask(self.system, state)
-        return [allowed[:, offset[zone] : offset[zone + 1]] for zone in range(len(offset) - 1)]
+        return [allowed[:, part] for part in self._parts]
 
     def describe(self, zone: int, element: Any) -> str:
         """The action in words."""
@@ -207,16 +208,14 @@ def _id_matrix(choices: Choices) -> np.ndarray | None:
     return ids.astype(np.int64, copy=False) if ids.ndim == 2 and ids.dtype.kind in "iu" else None
 
 
-@njit(cache=True)
-def _look_up(ids, offset, start):  # pragma: no cover
-    """Where the commands of the chosen actions begin and end, and whether all numbers are in range."""
+@kernel
+def _look_up(ids, offset, start, first, last):  # pragma: no cover
+    """Writes where the commands of the chosen actions begin and end; false if a number is out of range."""
     n_zone, n_env = ids.shape
-    first = np.zeros((n_env, n_zone), np.int32)
-    last = np.zeros((n_env, n_zone), np.int32)
     for z in range(n_zone):
         for e in range(n_env):
             if not 0 <= ids[z, e] < offset[z + 1] - offset[z]:
-                return first, last, False
+                return False
             first[e, z] = start[offset[z] + ids[z, e]]
             last[e, z] = start[offset[z] + ids[z, e] + 1]
-    return first, last, True
+    return True

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from marlgrid.compiled import kernel
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Attack, SubstationAttack
-from marlgrid.simulation.rules import attack_mask
+from marlgrid.simulation.rules import NO_DURATION, attack_mask
 from marlgrid.simulation.state import State
 from marlgrid.simulation.substations import substation_attack_allowed
 from marlgrid.task.busbars import configurations
@@ -50,21 +51,26 @@ class AttackActions:
 
     def attack(self, choices: Sequence[Any] | np.ndarray, duration: np.ndarray | None = None) -> Attack:
         """The attacks with these numbers, one per environment; ``duration`` (n_env,) in steps, None for the longest."""
-        grid, n_env = self.system.grid, len(choices)
-        lines = np.zeros((n_env, grid.n_line), dtype=np.int32)
-        subs = None
-        if len(self.splits[0]):
-            subs = SubstationAttack(np.zeros((n_env, grid.n_sub), np.int32), np.zeros((n_env, grid.dim_topo), np.int32))
-        for env, element in enumerate(choices):
-            number = self._number(element)
-            steps = self.system.attack.max_duration if duration is None else duration[env]
-            if 0 < number <= len(self.lines):
-                lines[env, self.lines[number - 1]] = steps
-            elif number and subs is not None:
-                sub, bus = (column[number - 1 - len(self.lines)] for column in self.splits)
-                subs.duration[env, sub] = steps
-                subs.bus[env] = bus
-        return Attack(lines, subs)
+        numbers = np.asarray(choices)
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iub":
+            numbers = np.array([self._number(element) for element in choices], dtype=np.int64)
+        longest, given = self.system.attack.max_duration, NO_DURATION if duration is None else duration
+        lines = np.zeros((len(numbers), self.system.grid.n_line), dtype=np.int32)
+        n_split = len(self.splits[0])
+        if not _strike(numbers.astype(np.int64, copy=False), self.lines, n_split, given, longest, lines):
+            numbers = np.array([self._number(element) for element in choices])
+        return Attack(lines, self._on_subs(numbers, duration) if n_split else None)
+
+    def _on_subs(self, numbers: np.ndarray, duration: np.ndarray | None) -> SubstationAttack:
+        grid = self.system.grid
+        subs = SubstationAttack(
+            np.zeros((len(numbers), grid.n_sub), np.int32), np.zeros((len(numbers), grid.dim_topo), np.int32)
+        )
+        for env in np.flatnonzero(numbers > len(self.lines)):
+            sub, bus = (column[numbers[env] - 1 - len(self.lines)] for column in self.splits)
+            subs.duration[env, sub] = self.system.attack.max_duration if duration is None else duration[env]
+            subs.bus[env] = bus
+        return subs
 
     def mask(self, state: State, duration: np.ndarray | None = None) -> np.ndarray:
         """(n_env, n_action) int8: what the rules would allow now, for ``duration`` (n_env,) steps or the longest."""
@@ -99,3 +105,15 @@ class AttackActions:
 def attack_actions(system: System) -> AttackActions:
     """The attacks of a system by number: the same object at each call."""
     return AttackActions(system)
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+@kernel
+def _strike(numbers, lines, n_split, duration, longest, out):  # pragma: no cover
+    """Writes the steps for which each line is attacked; false if a number is out of range."""
+    for e in range(len(numbers)):
+        if not 0 <= numbers[e] <= len(lines) + n_split:
+            return False
+        if 0 < numbers[e] <= len(lines):
+            out[e, lines[numbers[e] - 1]] = duration[e] if len(duration) else longest
+    return True

@@ -109,6 +109,8 @@ class VectorObservation:
         bound = LIMIT if normalise else np.inf
         self._spaces = {a: spaces.Box(-bound, bound, (len(i),), np.float32) for a, i in index.items()}
         self._start_minute: dict[int, float] = {}
+        self._minutes: tuple[list[int], np.ndarray] = [], np.zeros(0)
+        """The scenarios asked about last, and what was answered."""
 
     # ------------------------------------------------------------------ what the agents see
     def space(self, agent: str) -> spaces.Box:
@@ -146,11 +148,14 @@ class VectorObservation:
     def _start_minutes(self, state: State) -> np.ndarray:
         """(n_env,) float64 minutes from Monday 0:00 to row 0."""
         known, scenarios = self._start_minute, state.scenario.tolist()
+        if scenarios == self._minutes[0]:
+            return self._minutes[1]
         for scenario in scenarios:
             if scenario not in known:
                 minutes = self.series.start(scenario).astype("datetime64[m]").astype(np.int64)
                 known[scenario] = float((minutes + 3 * 1440) % 10080)  # 1970-01-01 was a Thursday
-        return np.array([known[scenario] for scenario in scenarios])
+        self._minutes = scenarios, np.array([known[scenario] for scenario in scenarios])
+        return self._minutes[1]
 
     def _index(
         self, chosen: dict[str, Sensor], attributes: Sequence[str], subs: np.ndarray, opponent: bool = False
@@ -184,25 +189,25 @@ class _Program:
         self.linear = np.ascontiguousarray(np.concatenate(linear, axis=1))
         self.proximity = np.concatenate(proximity)
         self.labels = labels
+        self._everything = np.arange(len(labels) + 1, dtype=np.int32)
         self.limit = float(LIMIT if normalise else np.inf)
-        self._places: dict[int, np.ndarray] = {}
+        self._runs: dict[int, np.ndarray] = {}
 
     def run(self, system: System, state: State, start_minute: np.ndarray, select: np.ndarray | None) -> np.ndarray:
         """(n_env, n) float32: the features of the state, or those that ``select`` numbers."""
         memory = framed(system, state).memory
-        places = self._places.get(memory.n_env)
-        if places is None:
-            places = self._places[memory.n_env] = self._located(memory)
-        given = memory.block, places, self.linear, self.proximity, start_minute, system.delta_time, self.limit
-        if select is None:
-            return np.asarray(_features(*given))
-        flat = np.empty((memory.n_env, len(select)), dtype=np.float32)
-        _selected(*given, select, flat)
-        return flat
+        runs = self._runs.get(memory.n_env)
+        if runs is None:
+            runs = self._runs[memory.n_env] = self._located(memory)
+        picked = self._everything if select is None else select
+        out = np.empty((memory.n_env, len(picked)), dtype=np.float32)
+        _features(memory.block, runs, self.linear, start_minute, system.delta_time, self.limit, picked, out)
+        return out
 
     def _located(self, memory: Memory) -> np.ndarray:
-        """(3, n_feature) int64: where a feature of the first environment is read in the block, in units of its type;
-        how far it is to the next environment; and the type, ``FLOAT``, ``WHOLE`` or ``CLOCK``."""
+        """(n_run, 6) int64: first and last (excluded) of features that stand side by side in the block; where the first
+        one of the first environment is read, in units of its type; how far it is to the next environment; the type,
+        ``FLOAT``, ``WHOLE`` or ``CLOCK_READING``; and whether they are proximities."""
         base, rows = memory.block.ctypes.data, []
         for name in self.sources:
             if name == "clock":
@@ -212,7 +217,11 @@ class _Program:
             kind = FLOAT if array.dtype == np.float64 else WHOLE
             rows.append(((array.ctypes.data - base) // array.itemsize, array.shape[1], kind))
         begin, width, kind = np.array(rows, dtype=np.int64)[self.source].T
-        return np.stack([begin + self.columns, width, kind])
+        places = np.stack([begin + self.columns, width, kind, self.proximity], axis=1)
+        alike = (np.diff(places, axis=0) == (1, 0, 0, 0)).all(axis=1) & (np.diff(self.source) == 0)
+        first = np.concatenate([[0], 1 + np.flatnonzero(~alike)])
+        last = np.append(first[1:], len(places))
+        return np.concatenate([first[:, None], last[:, None], places[first]], axis=1)
 
 
 # ---------------------------------------------------------------------------------------------------- who sees what
@@ -284,30 +293,26 @@ class _Errors:
 
 # ---------------------------------------------------------------------------------------------------- kernels
 @kernel
-def _features(block, places, linear, proximity, start_minute, delta_time, limit):  # pragma: no cover
+def _features(block, runs, linear, start_minute, delta_time, limit, index, out):  # pragma: no cover
+    """Writes the features that ``index`` numbers; the one after the last is 0."""
     numbers, wholes, state = block.view(np.float64), block.view(np.int32), view_frame(block).state
-    n_env, n = len(start_minute), places.shape[1]
-    features = np.zeros((n_env, n + 1), np.float32)
-    clock = np.empty(5)
-    for e in range(n_env):
-        lost = state.outcome[e] > Outcome.TIME_LIMIT
+    n = linear.shape[1]
+    reading, feature, clock = np.empty(n), np.empty(n + 1, np.float32), np.empty(5)
+    feature[n] = 0.0
+    for e in range(len(start_minute)):
         left = (state.t_end[e] - state.t[e]) / max(state.t_end[e] - state.t_start[e], 1)
         _tell(clock, start_minute[e] + state.t[e] * delta_time, left)
+        _read(e, runs, numbers, wholes, clock, reading)
         for f in range(n):
-            where = places[0, f] + e * places[1, f]
-            if places[2, f] == FLOAT:
-                reading = numbers[where]
-            elif places[2, f] == WHOLE:
-                reading = np.float64(wholes[where])
-            else:
-                reading = clock[where]
-            value = min(max(linear[0, f] * reading + linear[1, f], linear[2, f]), linear[3, f])
-            if proximity[f]:
-                value = 0.0 if reading < 0 else PROXIMITY_STEPS / (PROXIMITY_STEPS + reading)
-            if lost and not np.isnan(linear[4, f]):
-                value = linear[4, f]
-            features[e, f] = min(max(value / linear[5, f], -limit), limit)
-    return features
+            value = min(max(linear[0, f] * reading[f] + linear[1, f], linear[2, f]), linear[3, f])
+            feature[f] = min(max(value / linear[5, f], -limit), limit)
+        _approach(runs, linear[5], limit, reading, feature)
+        if state.outcome[e] > Outcome.TIME_LIMIT:
+            for f in range(n):
+                if not np.isnan(linear[4, f]):
+                    feature[f] = min(max(linear[4, f] / linear[5, f], -limit), limit)
+        for k in range(len(index)):
+            out[e, k] = feature[index[k]]
 
 
 @rule
@@ -318,9 +323,28 @@ def _tell(clock, minute, left):  # pragma: no cover
     clock[0], clock[1], clock[2], clock[3], clock[4] = np.sin(day), np.cos(day), np.sin(week), np.cos(week), left
 
 
-@kernel
-def _selected(block, places, linear, proximity, start_minute, delta_time, limit, index, flat):  # pragma: no cover
-    features = _features(block, places, linear, proximity, start_minute, delta_time, limit)
-    for e in range(features.shape[0]):
-        for k in range(len(index)):
-            flat[e, k] = features[e, index[k]]
+@rule
+def _read(e, runs, numbers, wholes, clock, reading):  # pragma: no cover
+    """What the features of one environment are made of."""
+    for r in range(runs.shape[0]):
+        first, last, begin, width, kind = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3], runs[r, 4]
+        at = begin + e * width - first
+        if kind == FLOAT:
+            for f in range(first, last):
+                reading[f] = numbers[at + f]
+        elif kind == WHOLE:
+            for f in range(first, last):
+                reading[f] = np.float64(wholes[at + f])
+        else:
+            for f in range(first, last):
+                reading[f] = clock[at + f]
+
+
+@rule
+def _approach(runs, unit, limit, reading, feature):  # pragma: no cover
+    """Steps to something that is planned as its proximity: 1 now, 0 never."""
+    for r in range(runs.shape[0]):
+        if runs[r, 5]:
+            for f in range(runs[r, 0], runs[r, 1]):
+                value = 0.0 if reading[f] < 0 else PROXIMITY_STEPS / (PROXIMITY_STEPS + reading[f])
+                feature[f] = min(max(value / unit[f], -limit), limit)

@@ -176,11 +176,12 @@ def reward_from(spec: str | RewardFn | Mapping[Any, float], scope: str = "team")
     raise TypeError(f"{spec!r} is no reward: give a name ({list(REWARDS)}), a function, or a mapping to weights")
 
 
-def of_running(values: np.ndarray, outcome_before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values (n_env, n_zone) of episodes that were running, 0 of others; and minus their mean (n_env,)."""
-    counted, negative = np.zeros(values.shape), np.zeros(len(values))
-    _of_running(values, outcome_before, counted, negative)
-    return counted, negative
+def of_running(values: np.ndarray, outcome_before: np.ndarray) -> np.ndarray:
+    """(n_zone + 1, n_env): the values (n_env, n_zone) of episodes that were running, then minus their mean; else 0."""
+    n_env, n_zone = values.shape
+    counted = np.zeros((n_zone + 1, n_env))
+    _of_running(values, outcome_before, counted)
+    return counted
 
 
 def _short(name: str) -> str:
@@ -196,10 +197,10 @@ def _add(total, weight, values):  # pragma: no cover
 
 
 @kernel
-def _of_running(values, outcome_before, counted, negative):  # pragma: no cover
+def _of_running(values, outcome_before, counted):  # pragma: no cover
     n_env, n_zone = values.shape
     for e in range(n_env):
         if outcome_before[e] == Outcome.RUNNING:
             for z in range(n_zone):
-                counted[e, z] = values[e, z]
-                negative[e] += values[e, z] * (-1.0 / n_zone)
+                counted[z, e] = values[e, z]
+                counted[n_zone, e] += values[e, z] * (-1.0 / n_zone)

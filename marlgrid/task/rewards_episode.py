@@ -24,7 +24,7 @@ class SurvivalReward(Scoped):
     blackout: float = -10.0
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        return unless_lost(np.full(after.n_env, float(self.step)), self.blackout, system, after)
+        return unless_lost(self.step, self.blackout, system, after)
 
     def range(self, system: System, n_step: Bound = math.inf) -> Range:
         return min(self.step, self.blackout), max(self.step, self.blackout)
@@ -47,7 +47,7 @@ class FlatReward(Scoped):
     per_timestep: float = 1.0
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        return unless_lost(np.full(after.n_env, float(self.per_timestep)), 0.0, system, after)
+        return unless_lost(self.per_timestep, 0.0, system, after)
 
     def range(self, system: System, n_step: Bound = math.inf) -> Range:
         return 0.0, self.per_timestep

@@ -90,10 +90,10 @@ def zero_if_failed(values: np.ndarray, ruling: Ruling, after: State) -> np.ndarr
     return out
 
 
-def unless_lost(values: np.ndarray, at_blackout: float, system: System, after: State) -> np.ndarray:
-    """(n_env, n_zone) out of one value for all (n_env,), but ``at_blackout`` where the grid is lost."""
-    out = np.empty((len(values), system.n_zone))
-    _unless_lost(values, float(at_blackout), after.outcome, out)
+def unless_lost(value: float, at_blackout: float, system: System, after: State) -> np.ndarray:
+    """(n_env, n_zone) of one value, but ``at_blackout`` where the grid is lost."""
+    out = np.empty((after.n_env, system.n_zone))
+    _unless_lost(float(value), float(at_blackout), after.outcome, out)
     return out
 
 
@@ -109,9 +109,10 @@ def _zero_if_failed(values, outcome, accepted, out):  # pragma: no cover
 
 
 @kernel
-def _unless_lost(values, at_blackout, outcome, out):  # pragma: no cover
-    for e in range(len(values)):
-        out[e] = values[e] if outcome[e] <= Outcome.TIME_LIMIT else at_blackout
+def _unless_lost(value, at_blackout, outcome, out):  # pragma: no cover
+    for e in range(out.shape[0]):
+        for z in range(out.shape[1]):
+            out[e, z] = at_blackout if outcome[e] > Outcome.TIME_LIMIT else value
 
 
 @kernel

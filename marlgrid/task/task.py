@@ -23,7 +23,7 @@ from marlgrid.simulation.action import Action, Attack, Commands, no_attack
 from marlgrid.simulation.frame import Memory
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
-from marlgrid.task.accounts import Figures, account, glance, zero_totals
+from marlgrid.task.accounts import Demand, Figures, account, glance, zero_totals
 from marlgrid.task.action_view import ActionView
 from marlgrid.task.actions import Mask, ZoneActions
 from marlgrid.task.attack_actions import AttackActions, attack_actions
@@ -123,6 +123,10 @@ class Task:
         return self.system.zones.agents + ((OPPONENT,) if self.opponent_agent else ())
 
     @cached_property
+    def _agent_set(self) -> frozenset[str]:
+        return frozenset(self.agents)
+
+    @cached_property
     def zones(self) -> tuple[str, ...]:
         """The zone agents."""
         return self.system.zones.agents
@@ -130,6 +134,10 @@ class Task:
     @cached_property
     def _opponent_name(self) -> str | None:
         return OPPONENT if self.opponent_agent else None
+
+    @cached_property
+    def _demand(self) -> Demand:
+        return Demand(self.system, self.series)
 
     @cached_property
     def attack_actions(self) -> AttackActions:
@@ -226,7 +234,7 @@ class Task:
         action = self.actions.joint([choices[agent] for agent in self.zones])
         attack, planned = self._attack(episode, choices)
         after, ruling = simulation.step(self.system, self.solver, self.series, before, action, attack, memory)
-        figures, totals = account(self.system, self.series, after, episode.totals, self._opponent_name)
+        figures, totals = account(self.system, self._demand, after, episode.totals, self._opponent_name)
         rewards = self._rewards(before, action, ruling, after)
         return Episode(after, planned, totals), self._outputs(after, figures, rewards)
 
@@ -240,14 +248,10 @@ class Task:
 
     def _rewards(self, before: State, action: Action, ruling: Ruling, after: State) -> dict[str, np.ndarray]:
         values = values_of(self.reward, self.system, before, action, ruling, after)
-        values, lost_to_opponent = of_running(values, before.outcome)
-        rewards = dict(zip(self.zones, values.T, strict=True))
-        if self.opponent_agent:
-            if self.opponent_reward is None:
-                rewards[OPPONENT] = lost_to_opponent
-            else:
-                gained = values_of(self.opponent_reward, self.system, before, action, ruling, after).mean(axis=1)
-                rewards[OPPONENT] = np.where(before.running, gained, 0.0)
+        rewards = dict(zip(self.agents, of_running(values, before.outcome), strict=False))
+        if self.opponent_agent and self.opponent_reward is not None:
+            gained = values_of(self.opponent_reward, self.system, before, action, ruling, after).mean(axis=1)
+            rewards[OPPONENT] = np.where(before.running, gained, 0.0)
         return rewards
 
     def _outputs(self, state: State, figures: Figures, rewards: dict[str, np.ndarray]) -> Outputs:
@@ -256,17 +260,17 @@ class Task:
             observations={agent: seen[agent] for agent in self.agents},
             masks=self.action_masks(state) if self.masks else {},
             rewards=rewards,
-            terminated=state.lost,
-            truncated=state.out_of_time,
+            terminated=figures.terminated,
+            truncated=figures.truncated,
             figures=figures,
         )
 
     def action_masks(self, state: State) -> dict[str, Mask]:
         """Agent -> what the rules accept on this state, for the agents whose space has a mask."""
-        masks = dict(zip(self.zones, self.actions.masks(state), strict=True))
+        masks = {a: m for a, m in zip(self.zones, self.actions.masks(state), strict=True) if m is not None}
         if self.opponent_agent:
             masks[OPPONENT] = self.attack_actions.mask(state)
-        return {agent: mask for agent, mask in masks.items() if mask is not None}
+        return masks
 
     # ------------------------------------------------------------------ starts and checks
     def _scenarios(self, seed: np.ndarray) -> np.ndarray:
@@ -281,7 +285,7 @@ class Task:
         return self.series.n_rows(int(scenario))
 
     def _check_choices(self, choices: Mapping[str, Sequence[Any]], n_env: int) -> None:
-        if len(choices) != len(self.agents) or any(agent not in choices for agent in self.agents):
+        if choices.keys() != self._agent_set:
             missing = sorted(set(self.agents) - set(choices))
             unknown = sorted(set(choices) - set(self.agents))
             raise ValueError(f"one action per agent is needed: missing {missing}, unknown {unknown}")
