@@ -11,15 +11,45 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import njit, types
+from numba.core import cgutils
 from numba.core.dispatcher import Dispatcher
 from numba.core.extending import _Intrinsic
 from numba.core.registry import CPUDispatcher
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """A kernel called from Python."""
     return _watching(njit(cache=True, nogil=True, no_cfunc_wrapper=True)(function))
+
+
+def kernel_in_place(function: Callable[..., Any]) -> Any:
+    """A kernel called from Python that makes no arrays but ``scratch``: no references are counted.
+
+    Counting those to the arrays of a state took half of the time of a step's kernels.
+    """
+    return _watching(njit(cache=True, nogil=True, no_cfunc_wrapper=True, _nrt=False)(function))
+
+
+@intrinsic
+def scratch(typingctx: Any, n: Any, dtype: Any) -> Any:  # noqa: ARG001 (numba's form)
+    """``n`` zeros on the stack: an array that ends with the function it is made in. Not to be made in a loop."""
+    item = dtype.dtype
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        made = make_array(signature.return_type)(context, builder)
+        itemsize = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(item)))
+        n_byte = builder.mul(args[0], itemsize)
+        data = builder.alloca(cgutils.int8_t, size=n_byte)
+        data.align = 64
+        cgutils.memset(builder, data, n_byte, 0)
+        data = builder.bitcast(data, made.data.type)
+        populate_array(made, data=data, shape=[args[0]], strides=[itemsize], itemsize=itemsize, meminfo=None)
+        return made._getvalue()  # noqa: SLF001 (numba's form)
+
+    return types.Array(item, 1, "C")(types.intp, dtype), codegen
 
 
 def subkernel(function: Callable[..., Any]) -> Any:
@@ -32,7 +62,7 @@ def subkernel(function: Callable[..., Any]) -> Any:
 
 
 def rule(function: Callable[..., Any]) -> Any:
-    """A part of a kernel that makes no array of its own, put in the place of its call.
+    """A part of a kernel that makes no array of its own but ``scratch``, put in the place of its call.
 
     Counting references to the arrays it is handed would take longer than the rule itself (measured on the judge of
     actions: 9 times, and twice for the call).
@@ -69,6 +99,11 @@ def _watching(compiled: Any) -> Any:
         stats = [Path(file).stat() for file in files]
         compiled._cache._cache_file._source_stamp = tuple((s.st_mtime, s.st_size) for s in stats)  # noqa: SLF001
     return compiled
+
+
+def is_compiled(compiled: Any) -> bool:
+    """Whether a kernel's compiled code is on disk, made from the files as they are (or nothing is compiled at all)."""
+    return not isinstance(compiled, CPUDispatcher) or bool(compiled._cache._cache_file._load_index())  # noqa: SLF001
 
 
 def _files(function: Any, seen: set[int] | None = None) -> Iterator[str]:

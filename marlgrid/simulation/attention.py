@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import rule, subkernel
+from marlgrid.compiled import rule, scratch
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Kind
 from marlgrid.simulation.judge import Reason
@@ -27,14 +27,14 @@ def begin(system: System, state: State) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@subkernel
+@rule
 def register(tables, frame, kind, index, first, last) -> None:  # pragma: no cover
     """Books the alarms and alerts of a step whose end is known. Writes: alarm, alert."""
     dim_alarms, dim_alerts = tables.may_alarm.shape[1], tables.may_alert.shape[1]
     if dim_alarms + dim_alerts == 0:
         return
     state, ruling, rules = frame.state, frame.ruling, tables.rules[0]
-    asked = np.empty(max(dim_alarms, dim_alerts), np.bool_)
+    asked = scratch(max(dim_alarms, dim_alerts), np.bool_)
     for e in range(len(frame.ran)):
         if not frame.ran[e]:
             continue

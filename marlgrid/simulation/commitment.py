@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import subkernel
+from marlgrid.compiled import rule
 from marlgrid.model.system import System
 from marlgrid.simulation import rules
 from marlgrid.simulation.action import Action, no_attack
@@ -37,7 +37,7 @@ def blame(system: System, before: State, memory: Memory, action: Action) -> None
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@subkernel
+@rule
 def note_running(state) -> None:  # pragma: no cover
     """At the start of episodes: every generator has just started or stopped. Writes: commitment."""
     gen_p, commitment = state.flow.gen_p, state.commitment
@@ -48,7 +48,7 @@ def note_running(state) -> None:  # pragma: no cover
             commitment.downtime[e, g] = -1 if runs else 0
 
 
-@subkernel
+@rule
 def start_and_stop(tables, frame) -> bool:  # pragma: no cover
     """Counts up and down times after the dispatch; true if a generator starts or stops too soon.
 
@@ -59,9 +59,10 @@ def start_and_stop(tables, frame) -> bool:  # pragma: no cover
     gens, too_soon, state = tables.gen, frame.too_soon, frame.state
     gen_p, setpoint = state.flow.gen_p, state.dispatch.setpoint
     uptime, downtime = state.commitment.uptime, state.commitment.downtime
-    too_soon[:] = False
     broken = False
     for e in range(len(frame.ran)):
+        for g in range(len(gens)):
+            too_soon[e, g] = False
         if not tables.rules[0].minimum_times or state.outcome[e] != Outcome.RUNNING:
             continue
         legal = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import rule, subkernel
+from marlgrid.compiled import rule, scratch
 from marlgrid.simulation.action import Kind
 from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.state import Outcome
@@ -20,32 +20,42 @@ BOUND_SLACK_MW = 5e-5
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@subkernel
+@rule
 def schedule(tables, frame, commands, first, last) -> None:  # pragma: no cover
     """Sets storages and curtailment, and redispatches generators so that they balance both.
 
     Writes: dispatch; outcome where no dispatch exists or a storage without busbar exchanges power.
     """
     state, dispatch = frame.state, frame.state.dispatch
+    n_gen = len(tables.gen)
+    rise, setpoint_before = scratch(n_gen, np.float64), scratch(n_gen, np.float64)
+    taking_part, leads, rests = scratch(n_gen, np.bool_), scratch(n_gen, np.bool_), scratch(n_gen, np.bool_)
+    lo, hi, gap = scratch(n_gen, np.float64), scratch(n_gen, np.float64), scratch(n_gen, np.float64)
+    agility, centre = scratch(n_gen, np.float64), scratch(n_gen, np.float64)
+    notes = lo, hi, gap, agility, centre, leads, rests
     for e in range(len(frame.ran)):
         if not frame.ran[e]:
             continue
-        storage_before = dispatch.storage_power[e].sum()
-        curtailed_before = dispatch.curtailed[e]
-        scheduled_before = dispatch.scheduled_p[e].copy()
-        setpoint_before = dispatch.setpoint[e].copy()
-        dispatch.storage_power_target[e] = 0.0
+        storage_before, curtailed_before = _sum(dispatch.storage_power, e), dispatch.curtailed[e]
+        for g in range(n_gen):
+            rise[g] = -dispatch.scheduled_p[e, g]
+            setpoint_before[g] = dispatch.setpoint[e, g]
+        for s in range(len(tables.storage)):
+            dispatch.storage_power_target[e, s] = 0.0
         for z in range(first.shape[1]):
             if frame.ruling.accepted[e, z]:
                 for c in range(first[e, z], last[e, z]):
                     _ask(commands.kind[c], commands.index[c], commands.value[c], e, dispatch)
         _charge_storages(tables, e, dispatch)
-        _curtail(tables, e, state.injections.gen_p[e], dispatch)
-        rise = dispatch.scheduled_p[e] - scheduled_before
+        _curtail(tables, e, state.injections.gen_p, dispatch)
+        for g in range(n_gen):
+            rise[g] += dispatch.scheduled_p[e, g]
         if tables.rules[0].limit_infeasible:
             _limit(tables, e, rise, setpoint_before, storage_before, curtailed_before, dispatch)
-        needed = dispatch.storage_power[e].sum() - storage_before + dispatch.curtailed[e] - curtailed_before
-        feasible = _redispatch(tables, e, rise, setpoint_before, needed, dispatch)
+        needed = _sum(dispatch.storage_power, e) - storage_before + dispatch.curtailed[e] - curtailed_before
+        feasible = _redispatch(tables, e, rise, setpoint_before, needed, dispatch, taking_part, notes)
+        for g in range(n_gen):
+            dispatch.setpoint[e, g] = dispatch.scheduled_p[e, g] + dispatch.actual[e, g]
         if not feasible and state.outcome[e] == Outcome.RUNNING:
             state.outcome[e] = Outcome.DISPATCH_INFEASIBLE
         _lose_charge(tables, e, dispatch)
@@ -55,7 +65,15 @@ def schedule(tables, frame, commands, first, last) -> None:  # pragma: no cover
                 state.outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
 
 
-@subkernel
+@rule
+def _sum(values, e):  # pragma: no cover
+    total = 0.0
+    for i in range(values.shape[1]):
+        total += values[e, i]
+    return total
+
+
+@rule
 def charge(frame, kind, first, last) -> None:  # pragma: no cover
     """Blames an infeasible dispatch on the zones that asked for dispatch in this step. Writes: ruling.reason."""
     for e in range(len(frame.ran)):
@@ -114,16 +132,16 @@ def _curtail(tables, e, gen_p, dispatch):  # pragma: no cover
     dispatch.curtailed[e] = 0.0
     for g in range(len(tables.gen)):
         gen = tables.gen[g]
-        dispatch.scheduled_p[e, g] = gen_p[g]
+        dispatch.scheduled_p[e, g] = gen_p[e, g]
         dispatch.p_before_curtail[e, g] = 0.0
         dispatch.curtailment_limit_effective[e, g] = 1.0
         if not gen.renewable:
             continue
-        dispatch.p_before_curtail[e, g] = gen_p[g]
+        dispatch.p_before_curtail[e, g] = gen_p[e, g]
         limit = dispatch.curtailment_limit[e, g]
         dispatch.curtailment_limit_effective[e, g] = limit
-        if limit < 1.0 and gen_p[g] > limit * gen.pmax:
-            dispatch.curtailed[e] += gen_p[g] - limit * gen.pmax
+        if limit < 1.0 and gen_p[e, g] > limit * gen.pmax:
+            dispatch.curtailed[e] += gen_p[e, g] - limit * gen.pmax
             dispatch.scheduled_p[e, g] = limit * gen.pmax
 
 
@@ -141,7 +159,7 @@ def _limit(tables, e, rise, setpoint, storage_before, curtailed_before, dispatch
     Excess is shared in proportion to what each asks of the generators; if one helps, only the other is reduced. Neither
     is reversed beyond what the step asked for.
     """
-    by_storage = dispatch.storage_power[e].sum() - storage_before
+    by_storage = _sum(dispatch.storage_power, e) - storage_before
     by_curtailment = dispatch.curtailed[e] - curtailed_before
     down = up = moved = 0.0
     for g in range(len(tables.gen)):
@@ -220,31 +238,29 @@ def _reduce_storage(tables, e, amount, dispatch):  # pragma: no cover
         dispatch.storage_charge[e, s] -= taken * hours * (unit.charging if power > 0 else 1 / unit.discharging)
 
 
-@subkernel
-def _redispatch(tables, e, rise, setpoint, needed, dispatch):  # pragma: no cover
+@rule
+def _redispatch(tables, e, rise, setpoint, needed, dispatch, taking_part, notes):  # pragma: no cover
     """Moves ``dispatch.actual`` towards its target while the generators give ``needed`` MW more than before."""
-    actual, target = dispatch.actual[e], dispatch.target[e]
-    if not tables.rules[0].redispatches:
-        actual[:] = target
-        dispatch.setpoint[e] = dispatch.scheduled_p[e] + actual
+    actual, target, rules = dispatch.actual, dispatch.target, tables.rules[0]
+    n_gen, moved, furthest = len(taking_part), 0.0, 0.0
+    if not rules.redispatches:
+        for g in range(n_gen):
+            actual[e, g] = target[e, g]
         return True
-    idle = abs(actual.sum()) < TOLERANCE_MW and abs(needed) < TOLERANCE_MW
-    if idle and np.abs(actual - target).max() < TOLERANCE_MW:
-        dispatch.setpoint[e] = dispatch.scheduled_p[e] + actual
-        return True
-    n_gen = len(actual)
-    taking_part = np.zeros(n_gen, np.bool_)
     for g in range(n_gen):
-        moving = dispatch.scheduled_p[e, g] > 0 or abs(actual[g]) >= 1e-7 or target[g] != actual[g]
+        moved += actual[e, g]
+        furthest = max(furthest, abs(actual[e, g] - target[e, g]))
+    if abs(moved) < TOLERANCE_MW and abs(needed) < TOLERANCE_MW and furthest < TOLERANCE_MW:
+        return True
+    for g in range(n_gen):
+        moving = dispatch.scheduled_p[e, g] > 0 or abs(actual[e, g]) >= 1e-7 or target[e, g] != actual[e, g]
         taking_part[g] = not tables.gen[g].renewable and moving
     feasible = _can_follow(tables, rise, setpoint, needed, taking_part)
-    if not feasible and tables.rules[0].recruits_idle:
-        taking_part[:] = ~tables.gen.renewable
+    if not feasible and rules.recruits_idle:
+        for g in range(n_gen):
+            taking_part[g] = not tables.gen[g].renewable
         feasible = _can_follow(tables, rise, setpoint, needed, taking_part)
-    if feasible:
-        feasible = _balance(tables, e, rise, needed, taking_part, dispatch)
-    dispatch.setpoint[e] = dispatch.scheduled_p[e] + dispatch.actual[e]
-    return feasible
+    return feasible and _balance(tables, e, rise, needed, dispatch, taking_part, notes)
 
 
 @rule
@@ -260,8 +276,8 @@ def _can_follow(tables, rise, setpoint, needed, taking_part):  # pragma: no cove
     return down <= moved <= up
 
 
-@subkernel
-def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cover
+@rule
+def _balance(tables, e, rise, needed, dispatch, taking_part, notes):  # pragma: no cover
     """Solves the redispatch exactly; x is the change of the actual dispatch.
 
     Generators with a target lead: minimise sum w (x - gap)^2 within bounds, w ~ 1 / (ramp_up + ramp_down), as far as
@@ -270,13 +286,17 @@ def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cove
     target all are pulled back to zero by the first rule. Grid2Op's objective leaves the second choice open: this is
     where its optimiser goes from its starting point.
     """
+    lo, hi, gap, agility, centre, leads, rests = notes
     actual, scheduled = dispatch.actual[e], dispatch.scheduled_p[e]
-    n_gen = len(actual)
-    lo, hi, gap, agility = np.zeros(n_gen), np.zeros(n_gen), np.zeros(n_gen), np.zeros(n_gen)
-    leads = taking_part & dispatch.modified[e]
-    if not leads.any():
-        leads = taking_part.copy()
-    rests = taking_part & ~leads
+    n_gen, any_leads, any_rests = len(actual), False, False
+    for g in range(n_gen):
+        leads[g] = taking_part[g] and dispatch.modified[e, g]
+        any_leads = any_leads or leads[g]
+    for g in range(n_gen):
+        leads[g] = leads[g] if any_leads else taking_part[g]
+        rests[g] = taking_part[g] and not leads[g]
+        any_rests = any_rests or rests[g]
+        lo[g] = hi[g] = gap[g] = agility[g] = 0.0
     for g in range(n_gen):
         gen = tables.gen[g]
         if not taking_part[g]:
@@ -288,16 +308,33 @@ def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cove
         hi[g] = max(lo[g], hi[g])
         gap[g] = dispatch.target[e, g] - actual[g]
         agility[g] = gen.ramp_up + gen.ramp_down + 1e-4
-    if not lo.sum() - TOLERANCE_MW <= needed <= hi.sum() + TOLERANCE_MW:
+    if not _sum_of(taking_part, lo) - TOLERANCE_MW <= needed <= _sum_of(taking_part, hi) + TOLERANCE_MW:
         return False
-    wanted = np.minimum(np.maximum(gap[leads], lo[leads]), hi[leads]).sum()
-    lead_total = min(max(wanted, needed - hi[rests].sum()), needed - lo[rests].sum())
+    wanted = 0.0
+    for g in range(n_gen):
+        if leads[g]:
+            wanted += min(max(gap[g], lo[g]), hi[g])
+    lead_total = min(max(wanted, needed - _sum_of(rests, hi)), needed - _sum_of(rests, lo))
     _fill(lo, hi, gap, agility, leads, lead_total, actual)
-    if rests.any():
-        settled = leads & (np.abs(gap) <= 1e-7)
-        centre = -gap[leads].sum() * agility / (agility[rests].sum() + agility[settled].sum())
-        _fill(lo, hi, centre, np.ones(n_gen), rests, needed - lead_total, actual)
+    if any_rests:
+        offset, settled = -_sum_of(leads, gap), 0.0
+        for g in range(n_gen):
+            settled += agility[g] if leads[g] and abs(gap[g]) <= 1e-7 else 0.0
+        agilities = _sum_of(rests, agility) + settled
+        for g in range(n_gen):
+            centre[g] = offset * agility[g] / agilities
+            agility[g] = 1.0
+        _fill(lo, hi, centre, agility, rests, needed - lead_total, actual)
     return True
+
+
+@rule
+def _sum_of(chosen, values):  # pragma: no cover
+    total = 0.0
+    for i in range(len(values)):
+        if chosen[i]:
+            total += values[i]
+    return total
 
 
 @rule

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule, subkernel
+from marlgrid.compiled import kernel_in_place, rule, scratch
 from marlgrid.simulation.action import Commands, Kind, concatenate
 
 
@@ -116,47 +116,45 @@ def footprints(actions: list[Commands], zone: np.ndarray) -> Footprints:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@subkernel
+@rule
 def judge_zones(tables, commands, first, last, seen, reason, line_impacted, sub_impacted) -> None:  # pragma: no cover
     """Writes the verdict on each zone's commands, and what the accepted ones impact."""
-    pads = _blank_pads(tables, sub_impacted.shape[1])
+    line_pad, place_pad = scratch(len(tables.line), LINE_PAD), scratch(len(tables.place), PLACE_PAD)
+    pads = line_pad, place_pad, scratch(sub_impacted.shape[1], SUB_PAD), scratch(tables.rules[0].n_area, AREA_PAD)
     for e in range(first.shape[0]):
         row = _row(seen, e)
         _zones_of_row(tables, commands, first[e], last[e], row, pads, reason[e], line_impacted[e], sub_impacted[e])
 
 
-@subkernel
-def judge_actions(tables, commands, start, zone, seen, allowed) -> None:  # pragma: no cover
-    """Writes which actions of a table would be accepted."""
-    pads = _blank_pads(tables, seen.cooldown_sub.shape[1])
-    for e in range(allowed.shape[0]):
-        _actions_of_row(tables, commands, start, zone, _row(seen, e), pads, allowed[e])
+@rule
+def judge_actions(tables, commands, start, zone, group, seen, allowed, mask) -> None:  # pragma: no cover
+    """Writes which actions of a table would be accepted: those of group g as its commands ``start[g]`` and on.
+
+    ``allowed`` (n_group,) is what it notes the groups' verdicts on.
+    """
+    line_pad, place_pad = scratch(len(tables.line), LINE_PAD), scratch(len(tables.place), PLACE_PAD)
+    pads = line_pad, place_pad, scratch(seen.cooldown_sub.shape[1], SUB_PAD), scratch(tables.rules[0].n_area, AREA_PAD)
+    for e in range(mask.shape[0]):
+        _actions_of_row(tables, commands, start, zone, _row(seen, e), pads, allowed)
+        for a in range(len(group)):
+            mask[e, a] = allowed[group[a]]
 
 
-@kernel
+@kernel_in_place
 def note_impact(tables, commands, topo_vect, line_impacted, sub_impacted) -> None:  # pragma: no cover
     """Writes what the commands of one action impact on ``topo_vect`` (dim_topo,), whether or not they are allowed."""
     line, place, rules = tables.line, tables.place, tables.rules
     kind, index, value = commands
-    pads = _blank_pads(tables, len(sub_impacted))
-    line_pad, place_pad, sub_pad, area_pad = pads
+    line_pad, place_pad = scratch(len(line), LINE_PAD), scratch(len(place), PLACE_PAD)
+    sub_pad, area_pad = scratch(len(sub_impacted), SUB_PAD), scratch(rules[0].n_area, AREA_PAD)
+    pads = line_pad, place_pad, sub_pad, area_pad
     end = len(kind)
     _note(tables, kind, index, value, 0, end, 0, line_pad, place_pad)
     _impact(line, place, rules, kind, index, 0, end, 0, topo_vect, line_pad, place_pad, sub_pad, area_pad)
     _keep_impact(tables, commands, 0, end, pads, line_impacted, sub_impacted)
 
 
-@subkernel
-def _blank_pads(tables, n_sub):  # pragma: no cover
-    return (
-        np.zeros(len(tables.line), LINE_PAD),
-        np.zeros(len(tables.place), PLACE_PAD),
-        np.zeros(n_sub, SUB_PAD),
-        np.zeros(tables.rules[0].n_area, AREA_PAD),
-    )
-
-
-@subkernel
+@rule
 def _row(seen, e):  # pragma: no cover
     """What the judge reads of one environment."""
     return (

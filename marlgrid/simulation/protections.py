@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import kernel
+from marlgrid.compiled import kernel_in_place
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
 from marlgrid.powerflow.base import PowerFlow
@@ -25,7 +25,7 @@ def solve(system: System, solver: PowerFlow, memory: Memory, before: State, at_r
     state = memory.state
     _solve_pending(solver, memory, before.flow.voltage)
     wave = 0
-    while _trip(system.block, memory.block, wave, at_reset):
+    while trip(system.block, memory.block, wave, at_reset):
         _solve_pending(solver, memory, state.flow.voltage)
         wave += 1
     if system.parameters.stop_ep_if_gen_break_constraints and not at_reset:
@@ -54,8 +54,8 @@ def _solve_pending(solver: PowerFlow, memory: Memory, start: np.ndarray) -> None
         old[rows] = new[rows]
 
 
-@kernel
-def _trip(system, block, wave, at_reset):  # pragma: no cover
+@kernel_in_place
+def trip(system, block, wave, at_reset) -> bool:  # pragma: no cover
     """Opens the lines that trip in this wave, whose rows are pending then; false when there are none."""
     tables, frame = view_tables(system), view_frame(block)
     rules, state = tables.rules[0], frame.state

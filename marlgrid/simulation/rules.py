@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import kernel, subkernel
+from marlgrid.compiled import kernel_in_place, rule, scratch
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
 from marlgrid.simulation.action import Action, Attack, Commands, do_nothing
@@ -65,8 +65,8 @@ def note_own(memory: Memory, refused: np.ndarray) -> None:
 
 def legal(system: System, state: State, commands: Commands, start: np.ndarray, zone: np.ndarray) -> np.ndarray:
     """(n_env, n_action) bool: would ``enforce`` accept commands ``start[a]`` to ``start[a + 1]`` from ``zone[a]``?"""
-    allowed = np.empty((state.n_env, len(zone)), dtype=np.bool_)
-    _legal(system.block, framed(system, state).memory.block, *commands, start, zone, allowed)
+    each = np.arange(len(zone), dtype=np.int32)
+    allowed = action_mask(system, state, Footprints(commands, start, zone, each)).view(np.bool_)
     return narrow(system, state, commands, start, zone, allowed) if system.rules.own else allowed
 
 
@@ -74,7 +74,8 @@ def action_mask(system: System, state: State, judged: Footprints) -> np.ndarray:
     """(n_env, n_action) int8: what the built-in rules would accept of the zone whose action it is."""
     memory = framed(system, state).memory
     mask = np.empty((memory.n_env, len(judged.group)), dtype=np.int8)
-    _mask(system.block, memory.block, *judged.commands, judged.start, judged.zone, judged.group, mask)
+    commands, start, zone, group = judged
+    _mask(system.block, memory.block, *commands, start, zone, group, np.empty(len(zone), dtype=np.bool_), mask)
     return mask
 
 
@@ -105,17 +106,21 @@ def attack_allowed(system: System, state: State, duration: np.ndarray | None = N
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@subkernel
+@rule
 def judge(tables, frame, commands, first, last, duration, sub_price) -> None:  # pragma: no cover
     """Writes the ruling."""
     state, ruling = frame.state, frame.ruling
     seen = seen_by_judge(state)
     if not tables.rules[0].can_switch_off:
         seen = with_schedule(seen, state.injections.gen_p)
-    ruling.reason[:] = 0
-    ruling.line_impacted[:] = False
-    ruling.sub_impacted[:] = False
-    ruling.attack_refused[:] = False
+    for e in range(len(ruling.attack_refused)):
+        ruling.attack_refused[e] = False
+        for z in range(ruling.reason.shape[1]):
+            ruling.reason[e, z] = 0
+        for l in range(ruling.line_impacted.shape[1]):
+            ruling.line_impacted[e, l] = False
+        for s in range(ruling.sub_impacted.shape[1]):
+            ruling.sub_impacted[e, s] = False
     judge_zones(tables, commands, first, last, seen, ruling.reason, ruling.line_impacted, ruling.sub_impacted)
     for e in range(ruling.reason.shape[0]):
         for z in range(ruling.reason.shape[1]):
@@ -123,33 +128,22 @@ def judge(tables, frame, commands, first, last, duration, sub_price) -> None:  #
     _judge_attack(tables, duration, sub_price, state, ruling.attacked, ruling.attack_refused)
 
 
-@kernel
+@kernel_in_place
 def _enforce(system, block, kind, index, value, first, last, duration, sub_price):  # pragma: no cover
     tables, frame = view_tables(system), view_frame(block)
     judge(tables, frame, Commands(kind, index, value), first, last, duration, sub_price)
 
 
-@kernel
-def _legal(system, block, kind, index, value, start, zone, allowed):  # pragma: no cover
-    state = view_frame(block).state
-    judge_actions(view_tables(system), Commands(kind, index, value), start, zone, seen_by_judge(state), allowed)
+@kernel_in_place
+def _mask(system, block, kind, index, value, start, zone, group, allowed, mask):  # pragma: no cover
+    commands, seen = Commands(kind, index, value), seen_by_judge(view_frame(block).state)
+    judge_actions(view_tables(system), commands, start, zone, group, seen, allowed, mask)
 
 
-@kernel
-def _mask(system, block, kind, index, value, start, zone, group, mask):  # pragma: no cover
-    state = view_frame(block).state
-    n_env = len(state.t)
-    allowed = np.empty((n_env, len(zone)), np.bool_)
-    judge_actions(view_tables(system), Commands(kind, index, value), start, zone, seen_by_judge(state), allowed)
-    for e in range(n_env):
-        for a in range(len(group)):
-            mask[e, a] = allowed[e, group[a]]
-
-
-@kernel
+@kernel_in_place
 def _attack_mask(system, block, lines, duration, needed, mask):  # pragma: no cover
     tables, state = view_tables(system), view_frame(block).state
-    allowed = np.empty(len(tables.line), np.bool_)
+    allowed = scratch(len(tables.line), np.bool_)
     for e in range(len(state.t)):
         _free(tables, state, e, duration[e] if len(duration) else needed, allowed)
         mask[e, 0] = 1
@@ -157,25 +151,28 @@ def _attack_mask(system, block, lines, duration, needed, mask):  # pragma: no co
             mask[e, 1 + k] = allowed[lines[k]]
 
 
-@kernel
+@kernel_in_place
 def _attack_allowed(system, block, duration, allowed):  # pragma: no cover
     tables, state = view_tables(system), view_frame(block).state
     for e in range(allowed.shape[0]):
         _free(tables, state, e, duration[e], allowed[e])
 
 
-@subkernel
+@rule
 def _free(tables, state, e, duration, allowed):  # pragma: no cover
     """Which lines of one environment may be attacked for so long."""
     attack, topo_vect, line = state.attack, state.topology.topo_vect, tables.line
-    spare = attack.budget[e] + tables.rules[0].attack_budget_per_step - attack.remaining[e].sum()
+    in_force = 0
+    for l in range(len(line)):
+        in_force += attack.remaining[e, l]
+    spare = attack.budget[e] + tables.rules[0].attack_budget_per_step - in_force
     ready = attack.cooldown[e] == 0 and spare >= duration
     for l in range(len(line)):
         connected = topo_vect[e, line[l].or_pos] > 0
         allowed[l] = ready and line[l].attackable and connected and attack.remaining[e, l] == 0
 
 
-@subkernel
+@rule
 def _judge_attack(tables, duration, sub_price, state, attacked, refused):  # pragma: no cover
     """Attacks in force (remaining steps, this one included), and whether a new one was refused."""
     rules, remaining = tables.rules[0], state.attack.remaining
@@ -204,7 +201,7 @@ def _judge_attack(tables, duration, sub_price, state, attacked, refused):  # pra
             refused[e] = True
 
 
-@subkernel
+@rule
 def tick(tables, frame) -> None:  # pragma: no cover
     """Advances cooldowns, overflow counters and the opponent's account by one step.
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import kernel_in_place, rule
 from marlgrid.model.rule_set import RuleSet
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
@@ -215,7 +215,7 @@ def _loaded(system: System, state: State, memory: Memory | None) -> Memory:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
+@kernel_in_place
 def _all_run(block):  # pragma: no cover
     running, outcome = True, view_frame(block).state.outcome
     for e in range(len(outcome)):
@@ -223,7 +223,7 @@ def _all_run(block):  # pragma: no cover
     return running
 
 
-@kernel
+@kernel_in_place
 def _decide(  # pragma: no cover
     system, block, kind, index, value, first, last, duration, sub_price, sub_duration, sub_bus, at_reset
 ):
@@ -240,8 +240,10 @@ def _decide(  # pragma: no cover
         state.t[e] += not at_reset
     if not at_reset:
         hold(tables, frame, sub_duration, sub_bus)
-    frame.counted[:] = False
-    state.disc_lines[:] = -1
+    for e in range(len(frame.ran)):
+        for l in range(len(tables.line)):
+            frame.counted[e, l] = False
+            state.disc_lines[e, l] = -1
     switch(tables, frame, commands, first, last)
     schedule(tables, frame, commands, first, last)
     too_soon = start_and_stop(tables, frame)
@@ -252,7 +254,7 @@ def _decide(  # pragma: no cover
     return too_soon
 
 
-@kernel
+@kernel_in_place
 def _switch_alone(system, block, kind, index, value, first, last):  # pragma: no cover
     frame = view_frame(block)
     for e in range(len(frame.ran)):
@@ -261,7 +263,7 @@ def _switch_alone(system, block, kind, index, value, first, last):  # pragma: no
     settle(frame)
 
 
-@kernel
+@kernel_in_place
 def _conclude(system, block, kind, index, first, last, at_reset):  # pragma: no cover
     """True if some power flow has no solution: the reason is still to be named."""
     tables, frame = view_tables(system), view_frame(block)
@@ -288,17 +290,21 @@ def _conclude(system, block, kind, index, first, last, at_reset):  # pragma: no 
     return unsolved
 
 
-@kernel
+@kernel_in_place
 def _nobody_asked(block):  # pragma: no cover
     """The ruling when nobody asked for anything; attacks go on."""
     frame = view_frame(block)
     ruling = frame.ruling
-    ruling.reason[:] = 0
-    ruling.accepted[:] = True
-    ruling.attack_refused[:] = False
-    ruling.attacked[:] = frame.state.attack.remaining
-    ruling.line_impacted[:] = False
-    ruling.sub_impacted[:] = False
+    for e in range(len(frame.ran)):
+        ruling.attack_refused[e] = False
+        for z in range(ruling.reason.shape[1]):
+            ruling.reason[e, z] = 0
+            ruling.accepted[e, z] = True
+        for l in range(ruling.attacked.shape[1]):
+            ruling.attacked[e, l] = frame.state.attack.remaining[e, l]
+            ruling.line_impacted[e, l] = False
+        for s in range(ruling.sub_impacted.shape[1]):
+            ruling.sub_impacted[e, s] = False
 
 
 @rule

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from marlgrid.compiled import kernel, subkernel
+from marlgrid.compiled import kernel, rule
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Attack
 from marlgrid.simulation.state import State
@@ -80,7 +80,7 @@ def _price(sub_start, attackable, limits, duration, bus, in_force):  # pragma: n
     return total
 
 
-@subkernel
+@rule
 def hold(tables, frame, duration, busbars) -> None:  # pragma: no cover
     """What is under attack in the step that begins: lines as ruled, and substations. Writes: attacked."""
     attacked, ruling = frame.state.attacked, frame.ruling
@@ -89,7 +89,8 @@ def hold(tables, frame, duration, busbars) -> None:  # pragma: no cover
     for e in range(len(frame.ran)):
         if not frame.ran[e]:
             continue
-        line[e] = ruling.attacked[e]
+        for l in range(line.shape[1]):
+            line[e, l] = ruling.attacked[e, l]
         started[e] = False
         for s in range(sub.shape[1]):
             sub[e, s] = max(sub[e, s] - 1, 0)

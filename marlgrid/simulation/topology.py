@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import rule, subkernel
+from marlgrid.compiled import rule, scratch
 from marlgrid.model.system import System
 from marlgrid.powerflow.buses import BusLayout
 from marlgrid.simulation.action import Kind
@@ -22,7 +22,7 @@ def islanded(system: System, topology: Topology) -> np.ndarray:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@subkernel
+@rule
 def switch(tables, frame, commands, first, last) -> None:  # pragma: no cover
     """Applies the accepted actions, then attacks, maintenance and hazards, which win over them.
 
@@ -32,14 +32,15 @@ def switch(tables, frame, commands, first, last) -> None:  # pragma: no cover
     """
     state, ruling = frame.state, frame.ruling
     topo_vect, last_bus = state.topology.topo_vect, state.topology.last_bus
-    wish = np.zeros(len(tables.line), np.int8)
-    zone_wish = np.zeros(len(tables.line), np.int8)
-    before = np.empty(topo_vect.shape[1], topo_vect.dtype)
+    wish, zone_wish = scratch(len(tables.line), np.int8), scratch(len(tables.line), np.int8)
+    before = scratch(topo_vect.shape[1], np.int32)
     for e in range(topo_vect.shape[0]):
         if not frame.ran[e]:
             continue
-        wish[:] = 0
-        before[:] = topo_vect[e]
+        for l in range(len(wish)):
+            wish[l] = 0
+        for p in range(len(before)):
+            before[p] = topo_vect[e, p]
         asked = (first[e], last[e], ruling.accepted[e])
         outages = state.injections.time_next_maintenance[e], state.injections.hazard_duration[e]
         forced = (ruling.attacked[e], *outages)
@@ -140,7 +141,7 @@ def _is_storage(tables, place):  # pragma: no cover
     return found
 
 
-@subkernel
+@rule
 def settle(frame) -> None:  # pragma: no cover
     """Remembers the busbars in use after the power flow and its trips. Writes: topology.last_bus."""
     topo_vect, last_bus = frame.state.topology.topo_vect, frame.state.topology.last_bus

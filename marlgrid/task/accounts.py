@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import kernel_in_place, rule
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
 from marlgrid.model.time_series import TimeSeries
@@ -152,7 +152,7 @@ def _lines(e, rho, topo_vect, lines, numbers):  # pragma: no cover
             numbers[at + 5, e] = max(numbers[at + 5, e], rho[e, l])
 
 
-@kernel
+@kernel_in_place
 def _account(system, block, counted, totals, numbers, terminated, truncated):  # pragma: no cover
     """True if a grid was lost in this step: unserved energy is yet to be added."""
     frame, lines = view_frame(block), view_tables(system).line

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium import spaces
 
-from marlgrid.compiled import kernel
+from marlgrid.compiled import kernel_in_place
 from marlgrid.model.system import System
 from marlgrid.simulation.action import NO_COMMANDS, Action, Commands, concatenate, joint
 from marlgrid.simulation.state import State
@@ -208,7 +208,7 @@ def _id_matrix(choices: Choices) -> np.ndarray | None:
     return ids.astype(np.int64, copy=False) if ids.ndim == 2 and ids.dtype.kind in "iu" else None
 
 
-@kernel
+@kernel_in_place
 def _look_up(ids, offset, start, first, last):  # pragma: no cover
     """Writes where the commands of the chosen actions begin and end; false if a number is out of range."""
     n_zone, n_env = ids.shape

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from marlgrid.compiled import kernel
+from marlgrid.compiled import kernel_in_place
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Attack, SubstationAttack
 from marlgrid.simulation.rules import NO_DURATION, attack_mask
@@ -108,7 +108,7 @@ def attack_actions(system: System) -> AttackActions:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
+@kernel_in_place
 def _strike(numbers, lines, n_split, duration, longest, out):  # pragma: no cover
     """Writes the steps for which each line is attacked; false if a number is out of range."""
     for e in range(len(numbers)):

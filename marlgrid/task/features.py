@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from gymnasium import spaces
 
-from marlgrid.compiled import kernel, rule
+from marlgrid.compiled import kernel_in_place, rule, scratch
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.simulation.frame import Memory, framed, view_frame
@@ -292,13 +292,12 @@ class _Errors:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
+@kernel_in_place
 def _features(block, runs, linear, start_minute, delta_time, limit, index, out):  # pragma: no cover
     """Writes the features that ``index`` numbers; the one after the last is 0."""
     numbers, wholes, state = block.view(np.float64), block.view(np.int32), view_frame(block).state
     n = linear.shape[1]
-    reading, feature, clock = np.empty(n), np.empty(n + 1, np.float32), np.empty(5)
-    feature[n] = 0.0
+    reading, feature, clock = scratch(n, np.float64), scratch(n + 1, np.float32), scratch(5, np.float64)
     for e in range(len(start_minute)):
         left = (state.t_end[e] - state.t[e]) / max(state.t_end[e] - state.t_start[e], 1)
         _tell(clock, start_minute[e] + state.t[e] * delta_time, left)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from marlgrid.compiled import kernel
+from marlgrid.compiled import kernel_in_place
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
@@ -189,14 +189,14 @@ def _short(name: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
+@kernel_in_place
 def _add(total, weight, values):  # pragma: no cover
     for e in range(total.shape[0]):
         for z in range(total.shape[1]):
             total[e, z] += weight * values[e, z]
 
 
-@kernel
+@kernel_in_place
 def _of_running(values, outcome_before, counted):  # pragma: no cover
     n_env, n_zone = values.shape
     for e in range(n_env):

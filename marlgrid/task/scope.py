@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import kernel
+from marlgrid.compiled import kernel, kernel_in_place
 from marlgrid.model.system import System
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State
@@ -99,7 +99,7 @@ def unless_lost(value: float, at_blackout: float, system: System, after: State) 
 
 # ---------------------------------------------------------------------------------------------------- kernels
 # Plain loops add up each row in the same order whatever the batch; a matrix product does not.
-@kernel
+@kernel_in_place
 def _zero_if_failed(values, outcome, accepted, out):  # pragma: no cover
     n_env, n_zone = accepted.shape
     for e in range(n_env):
@@ -108,7 +108,7 @@ def _zero_if_failed(values, outcome, accepted, out):  # pragma: no cover
                 out[e, z] = values[e, z] if values.shape[1] == n_zone else values[e, 0]
 
 
-@kernel
+@kernel_in_place
 def _unless_lost(value, at_blackout, outcome, out):  # pragma: no cover
     for e in range(out.shape[0]):
         for z in range(out.shape[1]):

@@ -267,7 +267,9 @@ class Task:
 
     def action_masks(self, state: State) -> dict[str, Mask]:
         """Agent -> what the rules accept on this state, for the agents whose space has a mask."""
-        masks = {a: m for a, m in zip(self.zones, self.actions.masks(state), strict=True) if m is not None}
+        masks: dict[str, Mask] = {
+            a: m for a, m in zip(self.zones, self.actions.masks(state), strict=True) if m is not None
+        }
         if self.opponent_agent:
             masks[OPPONENT] = self.attack_actions.mask(state)
         return masks
