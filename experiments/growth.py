@@ -147,13 +147,19 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
+def growth(cases: Sequence[str], seconds: float) -> tuple[list[Point], Budget]:
+    """The points of all grids, printed as a table, and what was promised about them."""
+    points = [measure(case, seconds) for case in tqdm(cases, unit="grid", leave=False)]
+    tqdm.write(table(points))
+    what = f"exponent of the part of a step around the solver, {points[0].n_bus} to {points[-1].n_bus} buses"
+    return points, Budget(what, SLOPE, slope(points, "around"), at_least=False, unit="")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     chosen = arguments(argv)
     pin_to_one_core()
-    points = [measure(case, chosen.seconds) for case in tqdm(chosen.case, unit="grid", leave=False)]
-    print(table(points))
-    what = f"exponent of the part of a step around the solver, {points[0].n_bus} to {points[-1].n_bus} buses"
-    print(Budget(what, SLOPE, slope(points, "around"), at_least=False, unit=""))
+    points, budget = growth(chosen.case, chosen.seconds)
+    print(budget)
     if chosen.plot is not None:
         draw(points, chosen.plot)
 

@@ -19,14 +19,15 @@ from statistics import median
 from tqdm import tqdm
 
 from experiments.contenders import Batch, Contender, CppEnv, Grid2OpGym, Grid2OpWhatIf, Parallel, WhatIf
+from experiments.parts import Parts, parts_of_a_step
 
 CASES = ("l2rpn_case14_sandbox", "l2rpn_icaps_2021", "l2rpn_wcci_2022_dev")
 ZONES = {14: 3, 36: 3, 118: 8}
 STEP_BUDGET = {14: 10.0, 36: 8.0, 118: 6.0}
 """Substations -> steps per second over Grid2Op's."""
-STUDIES = ("step", "batch", "zones", "what-if", "start", "memory", "sampling", "training")
-ON_REQUEST = ("sampling", "training")
-"""Studies of RLlib, which take minutes: made when named."""
+STUDIES = ("step", "parts", "batch", "zones", "what-if", "start", "memory", "growth", "sampling", "training")
+ON_REQUEST = ("growth", "sampling", "training")
+"""Studies of large grids and of RLlib, which take minutes: made when named."""
 GATES = (0.0, 0.9)
 """Line loadings above which the teams decide: at every step, and as ``experiments.train`` does it."""
 
@@ -70,7 +71,8 @@ class Budget:
         )
 
 
-Study = Iterator[Race | Budget]
+Found = Race | Budget | Parts
+Study = Iterator[Found]
 
 
 def race(what: str, first: Contender, second: Contender, seconds: float, turns: int, show: tqdm) -> Race:
@@ -97,6 +99,11 @@ def step_study(case: str, play: Callable[..., Race]) -> Study:
         if n_sub in STEP_BUDGET:
             what = f"PettingZoo step at {n_sub} substations over Grid2Op's GymEnv, {actions}"
             yield Budget(what, STEP_BUDGET[n_sub], result.ratio)
+
+
+def parts_study(case: str, play: Callable[..., Race]) -> Study:  # noqa: ARG001 (nobody to race against)
+    """Where the time of that step goes."""
+    yield parts_of_a_step(case, zones=zones(substations(case)), opponent="agent")
 
 
 def batch_study(case: str, play: Callable[..., Race]) -> Study:
@@ -206,6 +213,14 @@ def training_study(play: Callable[..., Race]) -> Study:
                 yield Budget(f"train_batch over RLlib's training, decisions above {gate}, CPU time", 8.0, result.ratio)
 
 
+def growth_study() -> Study:
+    """How the time of a step around the solver grows with the grid."""
+    from experiments.growth import CASES as GRIDS
+    from experiments.growth import growth
+
+    yield growth([*GRIDS], seconds=0.5)[1]
+
+
 def fresh_process(script: str) -> list[float]:
     """The numbers that a script prints."""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -231,10 +246,16 @@ def pin_to_one_core() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def run(cases: Sequence[str], studies: Sequence[str], seconds: float, turns: int) -> list[Race | Budget]:
+def run(cases: Sequence[str], studies: Sequence[str], seconds: float, turns: int) -> list[Found]:
     """All the studies asked for; a line is printed as soon as it is known."""
-    by_case = {"step": step_study, "batch": batch_study, "zones": zones_study, "what-if": what_if_study}
-    found: list[Race | Budget] = []
+    by_case = {
+        "step": step_study,
+        "parts": parts_study,
+        "batch": batch_study,
+        "zones": zones_study,
+        "what-if": what_if_study,
+    }
+    found: list[Found] = []
     with tqdm(unit="turn", leave=False) as show:
 
         def play(what: str, first: Contender, second: Contender) -> Race:
@@ -246,6 +267,7 @@ def run(cases: Sequence[str], studies: Sequence[str], seconds: float, turns: int
         once = {
             "start": start_study,
             "memory": memory_study,
+            "growth": growth_study,
             "sampling": lambda: sampling_study(play),
             "training": lambda: training_study(play),
         }
@@ -253,8 +275,8 @@ def run(cases: Sequence[str], studies: Sequence[str], seconds: float, turns: int
         for study in chosen:
             for result in study():
                 found.append(result)
-                if isinstance(result, Race):
-                    tqdm.write(described(result))
+                if not isinstance(result, Budget):
+                    tqdm.write(described(result) if isinstance(result, Race) else str(result))
     return found
 
 
@@ -269,18 +291,19 @@ def described(result: Race) -> str:
     return "\n".join([*lines, f"  ratio {result.ratio:.2f}"])
 
 
-def as_json(found: Sequence[Race | Budget]) -> dict[str, list[dict[str, object]]]:
+def as_json(found: Sequence[Found]) -> dict[str, list[dict[str, object]]]:
     """Everything measured, for files."""
     races = [{**asdict(item), "ratio": item.ratio} for item in found if isinstance(item, Race)]
     budgets = [{**asdict(item), "met": item.met} for item in found if isinstance(item, Budget)]
-    return {"races": races, "budgets": budgets}
+    parts = [asdict(item) for item in found if isinstance(item, Parts)]
+    return {"races": races, "budgets": budgets, "parts": parts}
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m experiments.speed", description=__doc__.split("\n")[0])
     parser.add_argument("--case", nargs="+", default=list(CASES), help="Grid2Op folders or shipped names")
     parser.add_argument(
-        "--study", nargs="+", choices=STUDIES, help="what to measure (default: all but sampling and training)"
+        "--study", nargs="+", choices=STUDIES, help="what to measure (default: all but growth, sampling and training)"
     )
     parser.add_argument("--seconds", type=float, default=1.0, help="of stepping, for each turn of each side")
     parser.add_argument("--turns", type=int, default=7, help="turns of each side")

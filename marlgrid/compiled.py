@@ -35,7 +35,8 @@ def kernel_in_place(function: Callable[..., Any]) -> Any:
 
 @intrinsic
 def scratch(typingctx: Any, n: Any, dtype: Any) -> Any:  # noqa: ARG001 (numba's form)
-    """``n`` zeros on the stack: an array that ends with the function it is made in. Not to be made in a loop."""
+    """``n`` zeros on the stack, an array that ends with the function it is made in: not to be returned, nor to be made
+    inside of a loop (a function that makes some may be called in a loop)."""
     item = dtype.dtype
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -63,6 +64,8 @@ def subkernel(function: Callable[..., Any]) -> Any:
 
 def rule(function: Callable[..., Any]) -> Any:
     """A part of a kernel that makes no array of its own but ``scratch``, put in the place of its call.
+
+    Nor may it return an array that it was given to a ``kernel`` or ``subkernel``, which would let go of it twice.
 
     Counting references to the arrays it is handed would take longer than the rule itself (measured on the judge of
     actions: 9 times, and twice for the call).

@@ -124,7 +124,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         and RuntimeError before the first reset and after the end.
         """
         episode = self._running("step")
-        if not isinstance(actions, Mapping):
+        if not isinstance(actions, (dict, Mapping)):  # a dict is found out sooner
             raise TypeError(
                 f"actions is a {type(actions).__name__}, give a dict with one action for each of {self.agents}"
             )
@@ -288,6 +288,4 @@ class ForecastEnv(GridParallelEnv):
 
 def _first(mask: Mask) -> Mask:
     """Of a batch of one."""
-    if isinstance(mask, tuple):
-        return tuple(part[0] for part in mask)
-    return None if mask is None else mask[0]
+    return tuple(part[0] for part in mask) if isinstance(mask, tuple) else mask if mask is None else mask[0]

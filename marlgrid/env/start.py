@@ -25,6 +25,9 @@ OTHER_NAMES = {
 """Grid2Op's names of the options."""
 
 
+LARGEST_SEED = np.iinfo(np.int64).max
+
+
 class Start(NamedTuple):
     """The beginning of one episode."""
 
@@ -69,7 +72,7 @@ class Starts:
         Raises ValueError for unknown options, scenarios and rows, TypeError for options that are not whole numbers.
         """
         options = _checked(self.series, options or {})
-        seed = int(rng.integers(np.iinfo(np.int64).max))
+        seed = int(rng.integers(LARGEST_SEED))
         number, fraction = rng.random(), rng.random()
         scenarios = self.series.splits[self.split]
         scenario = options.get("scenario", self.scenario)
@@ -92,9 +95,10 @@ def begin(task: Task, starts: Sequence[Start], memory: Memory | None = None) -> 
     episode, outputs = task.reset(
         np.array(seed), np.array(scenario), np.array(t_start), np.array(max_steps), init_state, thermal_limit, memory
     )
-    lost = np.flatnonzero(~episode.state.running)
-    if len(lost):
-        start, outcome = starts[lost[0]], Outcome(int(episode.state.outcome[lost[0]]))
+    outcomes = episode.state.outcome.tolist()
+    lost = next((row for row, outcome in enumerate(outcomes) if outcome != Outcome.RUNNING), None)
+    if lost is not None:
+        start, outcome = starts[lost], Outcome(outcomes[lost])
         raise ValueError(
             f"scenario {start.scenario} cannot start at row {start.t_start}: {outcome.name}; choose another scenario "
             "or start, or check thermal limits and initial state"
@@ -113,7 +117,7 @@ def _checked(series: TimeSeries, options: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
         if (key == "start" and isinstance(value, str) and value == "random") or key in ("init_state", "thermal_limit"):
             continue
-        if not isinstance(value, Integral) or isinstance(value, bool):
+        if type(value) is not int and (not isinstance(value, Integral) or isinstance(value, bool)):
             raise TypeError(f"{key} is {value!r}, give a whole number")
         given[key] = int(value)
     if given.get("max_steps", 1) < 1:

@@ -94,9 +94,24 @@ def _learn(networks, columns, places, grid, topo_vect, shunt_bus, rows, slots): 
         for other in range(e, n_env):
             if not rows[other] or slots[other, 0] != UNKNOWN or slots[other, 1] != slots[e, 1]:
                 continue
-            if np.array_equal(topo_vect[e], topo_vect[other]) and np.array_equal(shunt_bus[e], shunt_bus[other]):
+            if _equal(topo_vect, e, other) and _equal(shunt_bus, e, other):
                 slots[other, 0] = slot
     return True
+
+
+@rule
+def _equal(values, row, other):  # pragma: no cover
+    same = True
+    for i in range(values.shape[1]):
+        same = same and values[row, i] == values[other, i]
+    return same
+
+
+@rule
+def _put(values, count, target, at):  # pragma: no cover
+    """The first ``count`` values into ``target`` from ``at`` on."""
+    for i in range(count):
+        target[at + i] = values[i]
 
 
 @subkernel
@@ -148,18 +163,17 @@ def _add(networks, columns, places, grid, topo_vect, shunt_bus, code):  # pragma
             if regulates[gen] and bus[first_gen + gen] >= 0:
                 leader[place[bus[first_gen + gen]]] = gen
         leader[n] = slack - first_gen
-        tail = ints[3 * (n + 1) :]
-        tail[:n_block] = column
-        tail[n_block : n_block + n_update] = update
-        tail[n_block + n_update : n_block + n_update + n_link] = links[:n_link]
+        tail = 3 * (n + 1)
+        _put(column, n_block, ints, tail)
+        _put(update, n_update, ints, tail + n_block)
+        _put(links, n_link, ints, tail + n_block + n_update)
         values = networks.admittances[y : y + room]
         _admittances(bus, n_line, first_shunt, place, first, column, branch_y, shunt_y, values)
-        values[2 * (n + 2 * n_block) :] = link_y[: 2 * n_link]
+        _put(link_y, 2 * n_link, values, 2 * (n + 2 * n_block))
         used[2] += room
-    key = networks.ints[i:]
-    key[:n_dim] = topo_vect
-    key[n_dim : n_dim + len(shunt_bus)] = shunt_bus
-    key[n_dim + len(shunt_bus) : n_dim + len(shunt_bus) + n_column] = bus
+    _put(topo_vect, n_dim, networks.ints, i)
+    _put(shunt_bus, len(shunt_bus), networks.ints, i + n_dim)
+    _put(bus, n_column, networks.ints, i + n_dim + len(shunt_bus))
     used[0] += 1
     used[1] += room_ints
     last = len(networks.table) - 1
@@ -357,7 +371,7 @@ def _remove(head, after, before, i, degree):  # pragma: no cover
 @subkernel
 def _longer(array, needed):  # pragma: no cover
     longer = np.empty(2 * needed, array.dtype)
-    longer[: len(array)] = array
+    _put(array, len(array), longer, 0)
     return longer
 
 

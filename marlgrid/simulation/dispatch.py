@@ -29,10 +29,6 @@ def schedule(tables, frame, commands, first, last) -> None:  # pragma: no cover
     state, dispatch = frame.state, frame.state.dispatch
     n_gen = len(tables.gen)
     rise, setpoint_before = scratch(n_gen, np.float64), scratch(n_gen, np.float64)
-    taking_part, leads, rests = scratch(n_gen, np.bool_), scratch(n_gen, np.bool_), scratch(n_gen, np.bool_)
-    lo, hi, gap = scratch(n_gen, np.float64), scratch(n_gen, np.float64), scratch(n_gen, np.float64)
-    agility, centre = scratch(n_gen, np.float64), scratch(n_gen, np.float64)
-    notes = lo, hi, gap, agility, centre, leads, rests
     for e in range(len(frame.ran)):
         if not frame.ran[e]:
             continue
@@ -53,7 +49,7 @@ def schedule(tables, frame, commands, first, last) -> None:  # pragma: no cover
         if tables.rules[0].limit_infeasible:
             _limit(tables, e, rise, setpoint_before, storage_before, curtailed_before, dispatch)
         needed = _sum(dispatch.storage_power, e) - storage_before + dispatch.curtailed[e] - curtailed_before
-        feasible = _redispatch(tables, e, rise, setpoint_before, needed, dispatch, taking_part, notes)
+        feasible = _redispatch(tables, e, rise, setpoint_before, needed, dispatch)
         for g in range(n_gen):
             dispatch.setpoint[e, g] = dispatch.scheduled_p[e, g] + dispatch.actual[e, g]
         if not feasible and state.outcome[e] == Outcome.RUNNING:
@@ -239,10 +235,11 @@ def _reduce_storage(tables, e, amount, dispatch):  # pragma: no cover
 
 
 @rule
-def _redispatch(tables, e, rise, setpoint, needed, dispatch, taking_part, notes):  # pragma: no cover
+def _redispatch(tables, e, rise, setpoint, needed, dispatch):  # pragma: no cover
     """Moves ``dispatch.actual`` towards its target while the generators give ``needed`` MW more than before."""
     actual, target, rules = dispatch.actual, dispatch.target, tables.rules[0]
-    n_gen, moved, furthest = len(taking_part), 0.0, 0.0
+    n_gen, moved, furthest = len(tables.gen), 0.0, 0.0
+    taking_part = scratch(n_gen, np.bool_)
     if not rules.redispatches:
         for g in range(n_gen):
             actual[e, g] = target[e, g]
@@ -260,7 +257,7 @@ def _redispatch(tables, e, rise, setpoint, needed, dispatch, taking_part, notes)
         for g in range(n_gen):
             taking_part[g] = not tables.gen[g].renewable
         feasible = _can_follow(tables, rise, setpoint, needed, taking_part)
-    return feasible and _balance(tables, e, rise, needed, dispatch, taking_part, notes)
+    return feasible and _balance(tables, e, rise, needed, taking_part, dispatch)
 
 
 @rule
@@ -277,7 +274,7 @@ def _can_follow(tables, rise, setpoint, needed, taking_part):  # pragma: no cove
 
 
 @rule
-def _balance(tables, e, rise, needed, dispatch, taking_part, notes):  # pragma: no cover
+def _balance(tables, e, rise, needed, taking_part, dispatch):  # pragma: no cover
     """Solves the redispatch exactly; x is the change of the actual dispatch.
 
     Generators with a target lead: minimise sum w (x - gap)^2 within bounds, w ~ 1 / (ramp_up + ramp_down), as far as
@@ -286,9 +283,11 @@ def _balance(tables, e, rise, needed, dispatch, taking_part, notes):  # pragma: 
     target all are pulled back to zero by the first rule. Grid2Op's objective leaves the second choice open: this is
     where its optimiser goes from its starting point.
     """
-    lo, hi, gap, agility, centre, leads, rests = notes
     actual, scheduled = dispatch.actual[e], dispatch.scheduled_p[e]
     n_gen, any_leads, any_rests = len(actual), False, False
+    leads, rests = scratch(n_gen, np.bool_), scratch(n_gen, np.bool_)
+    lo, hi = scratch(n_gen, np.float64), scratch(n_gen, np.float64)
+    gap, agility, centre = scratch(n_gen, np.float64), scratch(n_gen, np.float64), scratch(n_gen, np.float64)
     for g in range(n_gen):
         leads[g] = taking_part[g] and dispatch.modified[e, g]
         any_leads = any_leads or leads[g]
@@ -296,7 +295,6 @@ def _balance(tables, e, rise, needed, dispatch, taking_part, notes):  # pragma: 
         leads[g] = leads[g] if any_leads else taking_part[g]
         rests[g] = taking_part[g] and not leads[g]
         any_rests = any_rests or rests[g]
-        lo[g] = hi[g] = gap[g] = agility[g] = 0.0
     for g in range(n_gen):
         gen = tables.gen[g]
         if not taking_part[g]:

@@ -30,12 +30,11 @@ def opening(system: System, series: TimeSeries, scenario: np.ndarray, asked: Seq
     """
     told = getattr(series, "init_state", None)
     known = told is not None and not system.parameters.ignore_initial_state_time_serie
-    if not known and (asked is None or all(one is None for one in asked)):
+    own = [told(number) if known and told is not None else None for number in scenario.tolist()]
+    added = [None] * len(own) if asked is None else list(asked)
+    if all(one is None for one in own + added):
         return None
-    starts = []
-    for e, number in enumerate(scenario):
-        keys = told(int(number)) if known and told is not None else None
-        starts.append(_joined(system.grid, keys, None if asked is None else asked[e]))
+    starts = [_joined(system.grid, first, second) for first, second in zip(own, added, strict=True)]
     if not any(len(commands.kind) for commands in starts):
         return None
     # no rule asks at a start whose element it is: the first zone stands for all

@@ -198,15 +198,16 @@ class Task:
         seed = np.atleast_1d(np.asarray(seed, dtype=np.int64))
         chosen = self._scenarios(seed) if scenario is None else _per_env("scenario", scenario, len(seed))
         start = _per_env("t_start", 0 if t_start is None else t_start, len(seed))
-        last = np.array([self._n_rows(number) - 1 for number in chosen])
-        if (start < 0).any() or (start >= last).any():
-            raise ValueError(f"t_start is {start.tolist()}, give a row from 0 to below {last.tolist()}")
-        end = last
+        rows = start.tolist()
+        last = [self._n_rows(number) - 1 for number in chosen.tolist()]
+        if any(not 0 <= row < end for row, end in zip(rows, last, strict=True)):
+            raise ValueError(f"t_start is {rows}, give a row from 0 to below {last}")
+        end = np.array(last)
         if max_steps is not None:
             limit = _per_env("max_steps", max_steps, len(seed))
-            if (limit < 1).any():
+            if any(steps < 1 for steps in limit.tolist()):
                 raise ValueError(f"max_steps is {limit.tolist()}, give at least 1")
-            end = np.minimum(start + limit, last)
+            end = np.minimum(start + limit, end)
         asked, amps = opening(self.system, self.series, chosen, init_state), limits(self.system.grid, thermal_limit)
         state = simulation.initial(self.system, self.solver, self.series, seed, chosen, start, end, asked, amps, memory)
         planned = () if self.opponent is None else self.opponent.reset(self.system, state)
@@ -257,7 +258,7 @@ class Task:
     def _outputs(self, state: State, figures: Figures, rewards: dict[str, np.ndarray]) -> Outputs:
         seen = self.observation.observe(state)
         return Outputs(
-            observations={agent: seen[agent] for agent in self.agents},
+            observations=seen if len(seen) == len(self.agents) else {agent: seen[agent] for agent in self.agents},
             masks=self.action_masks(state) if self.masks else {},
             rewards=rewards,
             terminated=figures.terminated,
@@ -281,10 +282,10 @@ class Task:
         return split.start + (drawn * len(split)).astype(np.int64) * split.step
 
     def _n_rows(self, scenario: int) -> int:
-        if not any(int(scenario) in split for split in self.series.splits.values()):
+        if not any(scenario in split for split in self.series.splits.values()):
             ranges = {name: (split.start, split.stop - 1) for name, split in self.series.splits.items()}
             raise ValueError(f"there is no scenario {scenario}; the series has {ranges} (first, last)")
-        return self.series.n_rows(int(scenario))
+        return self.series.n_rows(scenario)
 
     def _check_choices(self, choices: Mapping[str, Sequence[Any]], n_env: int) -> None:
         if choices.keys() != self._agent_set:
@@ -305,4 +306,4 @@ def _per_env(name: str, value: int | np.ndarray, n_env: int) -> np.ndarray:
     numbers = np.asarray(value)
     if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or (numbers.ndim == 1 and len(numbers) != n_env):
         raise ValueError(f"{name} is {value!r}: give a whole number, or one per environment ({n_env})")
-    return np.broadcast_to(numbers, (n_env,)).astype(np.int64)
+    return numbers.astype(np.int64, copy=False) if numbers.ndim else np.full(n_env, numbers, dtype=np.int64)

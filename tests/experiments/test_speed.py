@@ -121,3 +121,17 @@ def test_both_sides_of_a_what_if_answer_the_same_question():
             survived += 1
             np.testing.assert_allclose(state.rho[row], observation.rho, atol=1e-4)
     assert survived >= 20
+
+
+def test_parts_of_a_step_lie_within_each_other():
+    from marlgrid.env.parallel import GridParallelEnv
+    from marlgrid.task.task import Task
+
+    before = GridParallelEnv.step, Task.step
+    (found,) = speed.run([CASE], ["parts"], 0.01, 1)
+    assert (GridParallelEnv.step, Task.step) == before, "what was timed is put back"
+    spent = {name.strip(): microseconds for name, microseconds in found.rows}
+    assert len(spent) == 14
+    assert 0 < spent["power flow"] < spent["of the simulation"] < spent["of the task"]
+    assert spent["of the task"] < spent["a step of the environment"]
+    assert all(f"{name:<45}" in str(found) for name, _ in found.rows)

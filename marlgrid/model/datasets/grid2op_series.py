@@ -38,6 +38,7 @@ class FolderSeries:
         names = reading.names
         n_load, n_gen, n_line = len(names.loads), len(names.prods), len(names.lines)
         self._length: dict[Path, int] = {}
+        self._init_state: dict[Path, Mapping[str, Any] | None] = {}
         self._actual = ScenarioCache(self.scenario, n_load, n_gen, n_line)
         # Forecasts are kept without outages, those are read off the actual rows.
         self._expected = ScenarioCache(self._forecasts, n_load, n_gen, 0)
@@ -78,7 +79,10 @@ class FolderSeries:
 
     def init_state(self, scenario: int) -> Mapping[str, Any] | None:
         """The action that the folder starts with (``init_state.json``), in the names of the grid; None without one."""
-        return read_init_state(self.folder(scenario), self.reading)
+        folder = self.folder(scenario)
+        if folder not in self._init_state:
+            self._init_state[folder] = read_init_state(folder, self.reading)
+        return self._init_state[folder]
 
     # ------------------------------------------------------------------ one scenario
     def folder(self, scenario: int) -> Path:
