@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,8 +75,8 @@ def test_settings_that_cannot_be():
 
 
 # ------------------------------------------------------------------------------------------------ whole runs
-def test_a_killed_run_resumed_gives_the_same_pool(tmp_path, monkeypatch):
-    """Killed in the middle of each kind of phase: bit for bit the files of a run that was never interrupted."""
+def test_a_killed_run_resumed_gives_the_same_pool(tmp_path, monkeypatch, capsys):
+    """Killed in the middle of phases and stopped by Ctrl-C: bit for bit the files of a run without interruption."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("experiments.adversarial.CHECK_SECONDS", 0.0)
     assert adversarial.main([*SMALL, "--name", "straight"]) == 0
@@ -85,18 +86,23 @@ def test_a_killed_run_resumed_gives_the_same_pool(tmp_path, monkeypatch):
 
     def dying(team):
         n_call[0] += 1
-        if n_call[0] in (2, 5, 9):  # the second iteration of a phase, after the checkpoint of the first
+        if n_call[0] in (2, 9):  # the second iteration of a phase, after the checkpoint of the first
             raise MemoryError
+        if n_call[0] == 4:
+            signal.raise_signal(signal.SIGINT)
         return iterate(team)
 
     monkeypatch.setattr(BatchTeam, "iterate", dying)
-    options = [*SMALL, "--name", "killed"]
-    for _ in range(3):
-        with pytest.raises(MemoryError):
-            adversarial.main(options)
-        options = ["--name", "killed", "--generations", "2", "--resume"]
-    assert adversarial.main(options) == 0
-    assert n_call[0] == 13
+    again = ["--name", "killed", "--generations", "2", "--resume"]
+    with pytest.raises(MemoryError):
+        adversarial.main([*SMALL, "--name", "killed"])
+    assert adversarial.main(again) == 0
+    assert "stopped; --resume goes on" in capsys.readouterr().out
+    assert not Path("runs/killed/pool/attackers/001").exists()
+    with pytest.raises(MemoryError):
+        adversarial.main(again)
+    assert adversarial.main(again) == 0
+    assert n_call[0] == 12
     killed = files_of(Path("runs/killed/pool"))
     assert killed == straight
     for name in ("payoffs.csv", "generations.csv"):

@@ -49,6 +49,7 @@ VARIANTS = {
     "shared": replace(SMALL, policies="shared"),
     "central": replace(SMALL, algorithm="mappo"),
     "learned opponent": replace(SMALL, opponent="learned", act_above=0.0),
+    "single agent": replace(SMALL, zones=1),
     "opponent alone": replace(
         SMALL, learner="opponent", algorithm="mappo", defenders="reconnect+random-legal", opponent_reward="blackout"
     ),
@@ -214,7 +215,7 @@ def test_every_variant_learns_legally_and_its_checkpoint_plays(name, tmp_path):
     assert sum(changed) >= 8 * len(team.networks.names)
     team.save(tmp_path / "checkpoint")
     policies = load_policies(tmp_path / "checkpoint")
-    zones = {"zones"} if settings.policies == "shared" else {"zone_0", "zone_1"}
+    zones = {"zones"} if settings.policies == "shared" else {f"zone_{k}" for k in range(settings.zones or 2)}
     zones = set() if settings.learner == "opponent" else zones
     assert set(policies) == zones | ({"opponent_0"} if settings.opponent_learns else set())
     assert {policy.act_above for policy in policies.values()} == {settings.act_above if zones else 0.0}
