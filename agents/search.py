@@ -33,6 +33,8 @@ def add_best(
     Of the episodes ``rows[open_rows]``; ``allowed`` (n_open or 1, n_action) bool says which actions may be tried.
     Writes ``chosen`` (n_row, n_zone) and ``loading`` (n_row,), and says whether anything was added.
     """
+    if len(open_rows) == 0:
+        return False
     free = chosen[open_rows][:, candidates.table.zone] < 0
     row, action = np.nonzero(candidates.legal(take(state, rows[open_rows])) & free & allowed)
     row = open_rows[row]
@@ -76,6 +78,8 @@ def back_to_reference(
 ) -> np.ndarray:
     """(n_row, n_zone) one step of a calm grid back to its start: a line put back where the loading then stays below
     ``lines_below``, else a substation unsplit, curtailment released or redispatch taken back, below ``below``."""
+    if len(rows) == 0:
+        return candidates.nothing(0)
     part = take(state, rows)
     lines = candidates.reconnects(part)
     chosen = restore(task, candidates, state, rows, lines.astype(int), lines_below)
