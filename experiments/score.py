@@ -12,17 +12,14 @@ ScoreL2RPN2022, except that lines are put back by ``agents.Reconnect`` where no 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from agents import DoNothing, Reconnect, agent_from
 from agents.base import Agent
-from agents.do_nothing import DoNothing
-from agents.greedy import Greedy
-from agents.random_legal import RandomLegal
-from agents.reconnect import Reconnect
 from experiments.evaluation import Starts
 from experiments.score_attention import PARTS, Listener
 from marlgrid.env.registry import make_task
@@ -34,12 +31,6 @@ COSTS = {
     2021: L2RPNSandBoxScore(),
     2022: L2RPNWCCI2022ScoreFun(),
     2023: L2RPNSandBoxScore(),
-}
-AGENTS: dict[str, Callable[[], Agent]] = {
-    "do_nothing": DoNothing,
-    "random": RandomLegal,
-    "reconnect": Reconnect,
-    "greedy": Greedy,
 }
 
 
@@ -129,16 +120,16 @@ def points(task: Task, agent: Agent, starts: Starts, year: int = 2020) -> dict[s
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.score", description=__doc__.splitlines()[0])
     parser.add_argument("--case", default="case14")
-    parser.add_argument("--agent", choices=list(AGENTS), default="greedy")
+    parser.add_argument("--agent", default="greedy", help="a name of docs/agents.md, or a checkpoint")
     parser.add_argument("--opponent", default=None, help="none by default; a name such as random")
     parser.add_argument("--year", type=int, choices=list(COSTS), default=2022)
     parser.add_argument("--split", default="test")
     parser.add_argument("--episodes", type=int, default=8)
     parser.add_argument("--steps", type=int, default=288)
     asked = parser.parse_args(arguments)
-    task = make_task(asked.case, opponent=asked.opponent)
+    agent, task = agent_from(asked.agent), make_task(asked.case, opponent=asked.opponent)
     starts = Starts.of_split(task, asked.split, asked.episodes, asked.steps)
-    reached = points(task, AGENTS[asked.agent](), starts, asked.year)
+    reached = points(task, agent, starts, asked.year)
     for row, scenario in enumerate(starts.scenario):
         print(f"scenario {scenario}: " + ", ".join(f"{name} {values[row]:.1f}" for name, values in reached.items()))
     print(f"{asked.agent}, {asked.case}, {asked.year}: mean score {reached['score'].mean():.1f}")

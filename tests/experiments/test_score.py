@@ -117,5 +117,5 @@ def test_points_for_the_use_of_renewables():
 
 
 def test_command_line(capsys):
-    main(["--case", "case5", "--agent", "do_nothing", "--episodes", "2", "--steps", "6"])
+    main(["--case", "case5", "--agent", "do-nothing", "--episodes", "2", "--steps", "6"])
     assert "mean score" in capsys.readouterr().out
