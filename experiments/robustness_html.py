@@ -72,7 +72,9 @@ def write_report(
         "CURVES": "data:image/png;base64," + base64.b64encode(curves.read_bytes()).decode(),
         "FIGURES": _figures(table),
         "GAPS": _gaps(gaps),
-        "PLAYER": PLAYER.replace("__RAMP__", ramp) if replays else "<p>No episode was lost.</p>",
+        "PLAYER": PLAYER.replace("__RAMP__", ramp)
+        if replays
+        else "<p>None is shown: no episode was lost, or none was asked for.</p>",
         "DEFINITIONS": "".join(f"<dt>{name}</dt><dd>{html.escape(words)}</dd>" for name, words in COLUMNS.items()),
         "DATA": json.dumps(_data(replays), separators=(",", ":")).replace("</", "<\\/"),
     }

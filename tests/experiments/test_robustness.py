@@ -323,4 +323,4 @@ def test_a_report_without_blackouts(finished, tmp_path):
     curves = finished / "survival.png"
     gaps = exploitability(episodes)
     write_report(tmp_path / "report.html", "title", "subtitle", "command", summary(episodes), gaps, axes, curves, [])
-    assert "No episode was lost." in (tmp_path / "report.html").read_text()
+    assert "None is shown: no episode was lost" in (tmp_path / "report.html").read_text()
