@@ -27,7 +27,7 @@ from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.actions import DiscreteActions
 from marlgrid.task.menu import Menu
 from marlgrid.task.occasions import occasions
-from marlgrid.task.opponents import NoOpponent, Opponent
+from marlgrid.task.opponents import NoOpponent, Opponent, RandomOpponent
 from marlgrid.task.reward import RewardFn, WeightedSum
 from marlgrid.task.rewards_difference import DifferenceReward
 from marlgrid.task.task import Task
@@ -64,7 +64,7 @@ def task_of(settings: TrainSettings, opponent: str | Opponent, split: str) -> Ta
         attack=terms_of(settings),
         split=split,
     )
-    gain = opponent_reward(settings.opponent_reward, task.series) if agent else None
+    gain = opponent_reward(settings.opponent_reward, task.system, task.series) if agent else None
     return task if gain is None else replace(task, opponent_reward=gain)
 
 
@@ -175,7 +175,11 @@ def scales_of(settings: TrainSettings, task: Task) -> dict[str, tuple[np.ndarray
 def observation_scales(
     task: Task, act_above: float, n_episode: int = 64, max_steps: int = 96, seed: int = 0
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Agent -> (mean, std) of its observations in the steps in which it would decide, if nobody ever did anything."""
+    """Agent -> (mean, std) of its observations in the steps in which it would decide, if nobody ever did anything.
+
+    Half of the episodes are attacked, whatever the task has: what an attack changes must be seen to be scaled.
+    """
+    task = replace(task, opponent=MixedOpponent((RandomOpponent(), NoOpponent())), opponent_agent=False)
     rng = np.random.default_rng(seed)
     split = task.series.splits[task.split]
     scenario = np.array([split[int(k)] for k in rng.integers(len(split), size=n_episode)])
@@ -184,17 +188,22 @@ def observation_scales(
     episode, outputs = task.reset(rng.integers(2**62, size=n_episode), scenario, start, np.full(n_episode, max_steps))
     seen: dict[str, list[np.ndarray]] = {agent: [] for agent in task.zones}
     idle = DoNothing()
-    quiet = {agent: np.zeros(n_episode, np.int64) for agent in task.agents}
     while episode.state.running.any():
         rows = episode.state.running & occasions(task.system, episode.state, act_above)
         for agent, parts in seen.items():
             parts.append(outputs.observations[agent][rows])
-        episode, outputs = task.step(episode, quiet | idle.act(task, episode, outputs, ())[0])
+        episode, outputs = task.step(episode, idle.act(task, episode, outputs, ())[0])
     return {agent: _scale(np.concatenate(parts)) for agent, parts in seen.items()}
 
 
-def _scale(seen: np.ndarray, floor: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation; ``floor`` keeps what hardly ever changes from being blown up."""
+def _scale(seen: np.ndarray, floor: float = 0.05, reach: float = 4.0) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation, at least as large as that nothing seen is more than ``reach`` of them away.
+
+    What is almost always 0, such as the steps left of an attack on a line, would otherwise drown all else when it is
+    not: a hundred deviations of one input and every neuron of the first layer is at its end. ``floor`` keeps what never
+    changed from being blown up.
+    """
     if len(seen) == 0:
         return np.zeros(seen.shape[1], np.float32), np.ones(seen.shape[1], np.float32)
-    return seen.mean(axis=0), np.maximum(seen.std(axis=0), floor)
+    mean = seen.mean(axis=0)
+    return mean, np.maximum(np.maximum(seen.std(axis=0), floor), np.abs(seen - mean).max(axis=0) / reach)

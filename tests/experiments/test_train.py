@@ -155,6 +155,24 @@ def test_observation_scales_are_those_of_dangerous_steps(tasks):
     assert calm[:20].max() < mean[:20].max()
 
 
+def test_no_input_drowns_the_others_under_attack(tasks):
+    """What an attack changes, rare as it is, stays within a few deviations; the loadings keep a part of the picture."""
+    from experiments.settings import TrainSettings
+
+    settings = TrainSettings(attacked_share=0.25)
+    mean, std = tasks.scales_of(settings, tasks.TrainingTask(settings)())["zone_0"]
+    task = tasks.task_of(settings, "random", "validation")
+    starts = Starts.of_split(task, "validation", 24, 288)
+    episode, outputs = task.reset(starts.seed, starts.scenario, starts.t_start, np.full(24, 288))
+    for _ in range(2):
+        episode, outputs = task.step(episode, dict.fromkeys(task.zones, np.zeros(24, int)))
+    assert (episode.state.attack.remaining > 0).any(axis=1).all()
+    seen = (outputs.observations["zone_0"] - mean) / std
+    assert np.abs(seen).max() < 8
+    rho = [k for k, name in enumerate(task.observation.feature_names("zone_0")) if name.startswith("rho ")]
+    assert np.square(seen[:, rho]).sum() > 0.05 * np.square(seen).sum()
+
+
 # ------------------------------------------------------------------------------------------------ settings
 def test_every_setting_is_an_option():
     from experiments.settings import TrainSettings, settings_from

@@ -28,7 +28,7 @@ from experiments.train_batch import BatchTeam  # noqa: E402
 from marlgrid.rllib.networks import layers  # noqa: E402
 from marlgrid.rllib.policies import load_policies  # noqa: E402
 from marlgrid.simulation.rules import Reason  # noqa: E402
-from marlgrid.task.accounts import unserved_mwh  # noqa: E402
+from marlgrid.task.accounts import Demand  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 SMALL = TrainSettings(
@@ -327,7 +327,8 @@ def test_unserved_energy_as_an_opponents_reward():
     assert lost.any()
     assert not gained[~lost].any()
     unserved = sum(outputs.infos[zone]["unserved_mwh_total"] for zone in task.zones)
-    asked = [unserved_mwh(task.system, task.series, 0, k * 60, k * 60 + 24).sum() for k in range(16)]
+    demand = Demand(task.system, task.series)
+    asked = [demand.mwh(0, k * 60, k * 60 + 24).sum() for k in range(16)]
     np.testing.assert_allclose(gained, unserved / asked)
     # of a load that hardly changes, the part not served is about that of the time left
     np.testing.assert_allclose(gained, 1 - outputs.infos["zone_0"]["survival"], atol=0.12)
