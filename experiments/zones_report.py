@@ -102,7 +102,8 @@ def draw(study: Study, rows: Sequence[Row], path: Path) -> None:
         reach = np.abs(np.array([[row.low, row.high] for row in shown]).T - middle)
         axes.errorbar(x, middle, reach, fmt="o", color=colour, capsize=3, markersize=5, label=f"attacker: {attacker}")
         axes.axhline(mine["do-nothing"].survival, color=colour, linestyle="--", linewidth=1)
-    axes.set_xticks(np.arange(len(labels)), labels, rotation=25 if max(map(len, labels)) > 8 else 0, ha="center")
+    long = max(map(len, labels)) > 8
+    axes.set_xticks(np.arange(len(labels)), labels, rotation=25 if long else 0, ha="right" if long else "center")
     axes.set(title=study.question, xlabel=study.axis, ylabel="part of the day survived", ylim=(0, 1.02))
     axes.grid(alpha=0.25)
     axes.legend(loc="best", fontsize=8, frameon=False, title="dashed: does nothing", title_fontsize=8)
