@@ -33,8 +33,6 @@ from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.commands import in_words
 from marlgrid.task.task import Task
 
-DEFAULT = Path("runs") / "case14" / "checkpoint"
-"""Where ``make run`` leaves its team."""
 LAST = 8
 """Steps before a blackout that are all shown."""
 CAPTION = 26
@@ -77,7 +75,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         prog="python -m experiments.watch", description=__doc__.split("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("agent", nargs="?", default=str(DEFAULT), help="checkpoint folder or name of an agent")
+    parser.add_argument("agent", nargs="?", default="", help="checkpoint or name of an agent; empty: of `make run`")
     parser.add_argument("--opponent", default="weighted", help="none, a name, or a checkpoint of a trained attacker")
     parser.add_argument("--case", default="", help="built-in case or Grid2Op environment; empty: the checkpoint's")
     parser.add_argument("--episode", type=int, default=0, help="number of the held-out episode")
@@ -90,16 +88,19 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if min(options.every, options.max_steps, options.width) < 1 or options.speed <= 0 or options.episode < 0:
         parser.error("--every, --max-steps, --width and --speed must be above 0, --episode at least 0")
+    if not options.agent:
+        made = Path("runs") / Path(options.case or "case14").name / "checkpoint"
+        if not made.is_dir():
+            sys.exit(
+                f"no checkpoint in {made}/: train one with `make run`, or name an agent, as in "
+                "`python -m experiments.watch greedy`"
+            )
+        options.agent = str(made)
     return options
 
 
 def _episode(options: argparse.Namespace) -> tuple[Task, Starts]:
     """The task of the agent's training, or of the case, and where the episode starts."""
-    if options.agent == str(DEFAULT) and not DEFAULT.is_dir():
-        raise FileNotFoundError(
-            f"no checkpoint in {DEFAULT}/: train one with `make run`, or name an agent, as in "
-            "`python -m experiments.watch greedy`"
-        )
     settings = settings_of(options.agent)
     if settings is None:
         opponent = None if options.opponent == "none" else attacker_from(options.opponent)

@@ -58,6 +58,8 @@ def test_without_a_checkpoint_it_says_how_to_get_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="no checkpoint in runs/case14/checkpoint/: train one with `make run`"):
         watch.main([])
+    with pytest.raises(SystemExit, match="no checkpoint in runs/case5/checkpoint/"):
+        watch.main(["--case", "case5"])
     with pytest.raises(SystemExit, match="there is no agent 'clever'"):
         watch.main(["clever"])
 
