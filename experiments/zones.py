@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     budget = Budget(args.team, args.seeds, args.episodes, tuple(args.attackers.split(",")), Path("runs/zones") / name)
     try:
         for study in STUDIES if "all" in args.study else args.study:
-            run(study, base, budget)
+            run(study, base, budget, args.only)
     except KeyboardInterrupt:
         print(f"\nstopped: what was finished is kept in {budget.folder}/, the same command goes on", flush=True)
         return 130
@@ -74,6 +74,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--study", nargs="+", choices=[*STUDIES, "all"], default=["number"], help="what is compared")
+    add("--only", nargs="+", default=None, help="labels of the settings to compare with the reference; default: all")
     add("--case", default="case14", help="built-in case, Grid2Op environment name or folder")
     add("--zones", type=int, default=3, help="number of zones, where it is not what is compared")
     add("--team", default=TRAINED, help=f"{TRAINED}, or a team as agents.registry.agent_from takes it")
@@ -96,10 +97,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 # ---------------------------------------------------------------------------------------------------- one study
-def run(name: str, base: TrainSettings, budget: Budget) -> list[Row]:
+def run(name: str, base: TrainSettings, budget: Budget, only: Sequence[str] | None = None) -> list[Row]:
     """Trains and evaluates what is missing of a study; prints its table, writes it as CSV and draws its figure."""
     study = STUDIES[name]
-    settings = study.settings(base)
+    settings = chosen(study.settings(base), base, only)
     rows: list[Row] = []
     with tqdm(total=len(settings) * budget.seeds, unit="team", desc=name, disable=None) as bar:
         found = {}
@@ -121,6 +122,16 @@ def run(name: str, base: TrainSettings, budget: Budget) -> list[Row]:
     draw(study, rows, budget.folder / f"{name}.png")
     print(f"{budget.folder}/{name}.csv and {name}.png", flush=True)
     return rows
+
+
+def chosen(settings: list[Setting], base: TrainSettings, only: Sequence[str] | None) -> list[Setting]:
+    """Those whose labels are asked for, and the reference. Ends the program on a label that there is not."""
+    if only is None:
+        return settings
+    labels = [setting.label for setting in settings]
+    if unknown := sorted(set(only) - set(labels)):
+        sys.exit(f"there is no setting {', '.join(map(repr, unknown))}; choose from {labels}")
+    return [setting for setting in settings if setting.label in only or is_reference(setting, base)]
 
 
 def _seeded(setting: Setting, seed: int) -> Setting:

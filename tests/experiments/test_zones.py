@@ -127,6 +127,14 @@ def test_rewards_of_training():
     assert both == pytest.approx(team + difference)
 
 
+def test_some_settings_alone():
+    base = TrainSettings(case="case14", zones=3)
+    found = zones.chosen(STUDIES["number"].settings(base), base, ["5"])
+    assert [setting.label for setting in found] == ["3", "5"]
+    with pytest.raises(SystemExit, match="no setting '7'"):
+        zones.chosen(found, base, ["7"])
+
+
 def test_wrong_arguments(capsys):
     with pytest.raises(SystemExit):
         main(["--zones", "0"])
