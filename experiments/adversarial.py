@@ -36,12 +36,14 @@ class AdversarialSettings(TrainSettings):
     generations: int = setting(4, "best responses of either side after generation 0")
     iterations: int = setting(60, "PPO iterations of the defenders of generation 0")
     attacker_iterations: int = setting(25, "PPO iterations of each attacker")
+    attacker_batch: int = setting(2000, "decisions per iteration of an attacker, who decides once or twice in a day")
     defender_iterations: int = setting(40, "PPO iterations of the defenders in each later generation")
     opponent: str = setting("random+weighted", "scripted attackers of the pool, joined by +")
     attacked_share: float = setting(0.75, "part of the defenders' episodes in which an attacker is there")
     sampling: str = setting("prioritised", "how attackers of the pool are met: uniform, or prioritised by win rate")
     against: str = setting("latest", "whom an attacker learns against: the latest defenders, or the whole pool")
     scratch: bool = setting(False, "each attacker begins anew, instead of with the networks of the one before")
+    best_response: bool = setting(False, "at the end one more attacker learns against the last defenders")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     started = time.monotonic()
     if settings.resume:
-        settings = resumed(settings, "pool", ("generations",))
+        settings = resumed(settings, "pool", ("generations", "best_response"))
     settings.folder.mkdir(parents=True, exist_ok=True)
     settings.save(settings.folder / "settings.json")
     done = run(settings)
@@ -79,6 +81,8 @@ def run(settings: AdversarialSettings) -> bool:
     phases = [(DEFENDERS, 0)] + [
         (side, g) for g in range(1, settings.generations + 1) for side in (ATTACKERS, DEFENDERS)
     ]
+    if settings.best_response:
+        phases.append((ATTACKERS, settings.generations + 1))
     total = sum(length(settings, side, number) for side, number in phases)
     with StopRequest() as stop, tqdm(total=total, unit="it") as bar:
         for side, number in phases:
@@ -149,7 +153,13 @@ def phase_settings(
         wins = [payoffs.survival(team, before or scripted[0]) for team in teams] if len(teams) > 1 else [1.0]
         shares = weights(settings.sampling, wins)
         start = "" if settings.scratch else before
-        return replace(common, learner="opponent", defenders=mixture(teams, shares), start_from=start)
+        return replace(
+            common,
+            learner="opponent",
+            defenders=mixture(teams, shares),
+            start_from=start,
+            batch=settings.attacker_batch,
+        )
     attackers = scripted + pool.members(ATTACKERS, number + 1)
     wins = [1.0 - payoffs.survival(latest, attacker) for attacker in attackers]
     return replace(common, opponent=mixture(attackers, weights(settings.sampling, wins)), start_from=latest)
@@ -165,7 +175,7 @@ def write_generations(settings: AdversarialSettings, pool: Pool, payoffs: Payoff
     scripted = settings.opponent.split("+")
     with (settings.folder / "generations.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        learned = pool.members(ATTACKERS, settings.generations + 1)
+        learned = pool.members(ATTACKERS, settings.generations + 2)
         writer.writerow(("defenders", "none", *scripted, *(f"attackers {Path(path).name}" for path in learned)))
         for team in pool.members(DEFENDERS, settings.generations + 1):
             survivals = [payoffs.survival(team, attacker) for attacker in ("none", *scripted, *learned)]
