@@ -91,7 +91,7 @@ def steps(case: str, plan: Plan, name: str, seed: int = 0, jobs: int = 2) -> lis
         generations = plan.generations if team == "adversarial" else 0
         options = {
             "case": case, "name": f"{name}/{team}", "algorithm": algorithm, "seed": seed,
-            "opponent": SCRIPTED, "attacked-share": 0.5, "attack-budget": BUDGET,
+            "opponent": SCRIPTED, "attacked-share": 0.4, "attack-budget": BUDGET,
             "iterations": plan.iterations - generations * plan.later, "generations": generations,
             "defender-iterations": plan.later, "attacker-iterations": plan.attacker_iterations,
         }  # fmt: skip
