@@ -82,31 +82,47 @@ class Batch:
 
 
 class Grid2OpGym:
-    """Grid2Op on its fastest backend through its gymnasium interface: one agent, box observation, doing nothing."""
+    """Grid2Op on its fastest backend through its gymnasium interface: one agent, box observation.
 
-    def __init__(self, case: str) -> None:
+    ``actions``: "do-nothing", or "random-legal": one action of the whole grid, drawn from ``N_DRAWN`` of our menu until
+    Grid2Op's rules accept it.
+    """
+
+    N_DRAWN = 500
+
+    def __init__(self, case: str, actions: str = "do-nothing", seed: int = 0) -> None:
         import grid2op
         from grid2op.gym_compat import BoxGymObsSpace, DiscreteActSpace, GymEnv
 
+        self._rng = np.random.default_rng(seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             env = grid2op_env(case)
             self._n_scenario = training_scenarios(case)
+            self._actions = [env.action_space()]
+            if actions == "random-legal":
+                self._actions += menu_in_grid2op(env, case, self.N_DRAWN, self._rng)
             self.env = GymEnv(env)
+            self._playing = self.env.init_env
             self.env.observation_space = BoxGymObsSpace(env.observation_space)
-            self.env.action_space = DiscreteActSpace(env.action_space, attr_to_keep=["change_line_status"])
-        self.name = GRID2OP_NAME.format(version=grid2op.__version__)
+            self.env.action_space = DiscreteActSpace(env.action_space, action_list=self._actions)
+        self.name = f"{GRID2OP_NAME.format(version=grid2op.__version__)}, {actions}"
         self._episodes = 0
         self._reset()
 
     def play(self, seconds: float) -> float:
-        return rate(self._step, seconds, self._running)
+        return rate(self._step, seconds, self._choice)
 
-    def _running(self) -> int:
-        """Doing nothing, in an episode that is not over."""
+    def _choice(self) -> int:
+        """What is played next, in an episode that is not over; 0 is nothing."""
         if self._over:
             self._reset()
-        return 0
+        if len(self._actions) == 1:
+            return 0
+        while True:
+            chosen = int(self._rng.integers(len(self._actions)))
+            if self._playing._game_rules(self._actions[chosen], self._playing)[0]:  # noqa: SLF001 (nothing else says)
+                return chosen
 
     def _step(self, action: int) -> None:
         _, _, terminated, truncated, _ = self.env.step(action)
@@ -224,15 +240,32 @@ def candidates(task: Task, state: State, n: int) -> np.ndarray:
     return found[np.linspace(0, len(found) - 1, n).round().astype(int)] if len(found) >= n else np.resize(found, n)
 
 
+def menu_in_grid2op(env: Any, case: str, n: int, rng: np.random.Generator) -> list[Any]:
+    """``n`` entries of the default menu of the whole grid, drawn evenly, as actions of Grid2Op."""
+    task = marlgrid.parallel_env(case, zones=1).task
+    table = task.actions.table
+    chosen = rng.choice(np.flatnonzero(np.diff(table.start) > 0), n)
+    return [
+        grid2op_action(env, task.system, table.commands, table.start[entry], table.start[entry + 1]) for entry in chosen
+    ]
+
+
 def grid2op_action(env: Any, system: System, commands: Commands, first: int, last: int) -> Any:
-    """Commands of line status and busbars as an action of Grid2Op."""
-    status = np.zeros(system.grid.n_line, dtype=np.int32)
-    bus = np.zeros(system.grid.dim_topo, dtype=np.int32)
+    """Some of the commands (of line status, busbars and dispatch) as an action of Grid2Op."""
+    grid = system.grid
+    blank = {
+        Kind.SET_LINE_STATUS: ("set_line_status", np.zeros(grid.n_line, dtype=np.int32)),
+        Kind.SET_BUS: ("set_bus", np.zeros(grid.dim_topo, dtype=np.int32)),
+        Kind.REDISPATCH: ("redispatch", np.zeros(grid.n_gen, dtype=np.float32)),
+        Kind.CURTAIL: ("curtail", np.full(grid.n_gen, -1.0, dtype=np.float32)),
+        Kind.SET_STORAGE: ("set_storage", np.zeros(grid.n_storage, dtype=np.float32)),
+    }
+    asked = {}
     for at in range(first, last):
-        target = status if commands.kind[at] == Kind.SET_LINE_STATUS else bus
-        target[commands.index[at]] = int(commands.value[at])
-    asked = {"set_line_status": status} if status.any() else {}
-    return env.action_space({**asked, **({"set_bus": bus} if bus.any() else {})})
+        key, values = blank[Kind(int(commands.kind[at]))]
+        values[commands.index[at]] = commands.value[at]
+        asked[key] = values
+    return env.action_space(asked)
 
 
 def grid2op_env(case: str) -> Any:

@@ -89,10 +89,11 @@ def race(what: str, first: Contender, second: Contender, seconds: float, turns: 
 
 
 def step_study(case: str, play: Callable[..., Race]) -> Study:
-    """PettingZoo's step with all zones and the opponent as an agent, against Grid2Op's with one agent."""
+    """PettingZoo's step with all zones and the opponent as an agent, against Grid2Op's with one agent; both do nothing,
+    or both play random legal actions: each zone and the opponent here, one for the whole grid there."""
     n_sub = substations(case)
-    other = Grid2OpGym(case)
     for actions in ("do-nothing", "random-legal"):
+        other = Grid2OpGym(case, actions)
         ours = Parallel(case, actions, zones=zones(n_sub), opponent="agent")
         result = play(f"step, {case}", ours, other)
         yield result
