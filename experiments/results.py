@@ -43,7 +43,7 @@ class Plan(NamedTuple):
     episodes: int
 
 
-FULL = Plan(iterations=150, generations=3, later=30, attacker_iterations=25, episodes=100)
+FULL = Plan(iterations=150, generations=2, later=45, attacker_iterations=20, episodes=100)
 QUICK = Plan(iterations=30, generations=1, later=10, attacker_iterations=5, episodes=20)
 
 
@@ -91,7 +91,7 @@ def steps(case: str, plan: Plan, name: str, seed: int = 0, jobs: int = 2) -> lis
         generations = plan.generations if team == "adversarial" else 0
         options = {
             "case": case, "name": f"{name}/{team}", "algorithm": algorithm, "seed": seed,
-            "opponent": SCRIPTED, "attacked-share": 0.4, "attack-budget": BUDGET,
+            "opponent": SCRIPTED, "attacked-share": 0.4, "attack-budget": BUDGET, "opponent-reward": "blackout",
             "iterations": plan.iterations - generations * plan.later, "generations": generations,
             "defender-iterations": plan.later, "attacker-iterations": plan.attacker_iterations,
         }  # fmt: skip
