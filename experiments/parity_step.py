@@ -17,6 +17,8 @@ from marlgrid.simulation.step import advance
 
 TOLERANCE_MW = 0.05
 """Dispatch: what the reference's optimiser leaves open."""
+RESIDUE_MW = 1e-6
+"""Dispatch below which a generator may or may not run there."""
 CONSTRAINT_MW = 0.011
 """Imbalance and excess of a bound that the reference allows itself, in single precision."""
 OBJECTIVE_MW2 = 1e-4
@@ -81,6 +83,8 @@ class Stepper:
             if (after.dispatch.actual[0].astype(np.float32) != theirs.actual_dispatch).any():
                 # made again with Grid2Op's: a generator it moves by 1e-9 MW runs, and costs
                 setpoint = after.dispatch.scheduled_p + their_dispatch
+                # some of what its optimiser leaves over is not sent: the generator stands still there
+                setpoint[(np.asarray(theirs.gen_p) == 0) & (np.abs(setpoint) < RESIDUE_MW)] = 0.0
                 after, ruling = advance(system, Dispatched(self.solver, setpoint), before, injections, action, nobody)
                 dispatch = after.dispatch._replace(actual=their_dispatch[None], setpoint=setpoint)
                 after = after._replace(dispatch=dispatch)
