@@ -190,7 +190,10 @@ class LockStep:
         else:
             self.series.note(observation.time_next_maintenance, observation.duration_next_maintenance, self.hazards())
         before, injections = self.state, self.series.at(self.state.scenario, self.state.t + 1)
-        attacked, played = attacks_in(info, self.system.grid.n_line), joint([[asked]])
+        # of a step that ends before the attack is reached nothing is told: those going on do
+        told = not failed or info["opponent_attack_line"] is not None
+        attacked = attacks_in(info, self.system.grid.n_line) if told else before.attack.remaining[0]
+        played = joint([[asked]])
         ours = self.stepper.advance(before, injections, played, attacked, None if failed else observation)
         self.state = ours.state
         self.tally.count(ours, attacked, done, info)

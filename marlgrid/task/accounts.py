@@ -134,7 +134,8 @@ class Demand:
         rows = np.arange(n_row - len(begun), t - 1, -1)
         load = self._series.at(np.full(len(rows), scenario), rows).load_p * (system.delta_time / 60.0)
         by_zone = np.stack([load[:, system.zones.load == zone].sum(axis=1) for zone in range(system.n_zone)], axis=1)
-        return np.concatenate([begun, begun[-1] + np.cumsum(by_zone, axis=0)])
+        # one addition after the other, so that the sums do not depend on how far was asked before
+        return np.concatenate([begun, np.cumsum(np.concatenate([begun[-1:], by_zone]), axis=0)[1:]])
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
