@@ -80,11 +80,12 @@ class Stepper:
                 worse = judge_dispatch(system, state, after, their_dispatch)
                 problems = problems + worse
                 excluded += [] if worse else [kind_of_gap(system, state, after, their_dispatch)]
-            if (after.dispatch.actual[0].astype(np.float32) != theirs.actual_dispatch).any():
+            setpoint = after.dispatch.scheduled_p + their_dispatch
+            # some of what its optimiser leaves over is not sent: the generator stands still there
+            kept_back = (np.asarray(theirs.gen_p) == 0) & (np.abs(setpoint) < RESIDUE_MW) & (setpoint != 0)
+            setpoint[kept_back] = 0.0
+            if kept_back.any() or (after.dispatch.actual[0].astype(np.float32) != theirs.actual_dispatch).any():
                 # made again with Grid2Op's: a generator it moves by 1e-9 MW runs, and costs
-                setpoint = after.dispatch.scheduled_p + their_dispatch
-                # some of what its optimiser leaves over is not sent: the generator stands still there
-                setpoint[(np.asarray(theirs.gen_p) == 0) & (np.abs(setpoint) < RESIDUE_MW)] = 0.0
                 after, ruling = advance(system, Dispatched(self.solver, setpoint), before, injections, action, nobody)
                 dispatch = after.dispatch._replace(actual=their_dispatch[None], setpoint=setpoint)
                 after = after._replace(dispatch=dispatch)
