@@ -6,7 +6,7 @@ import numpy as np
 
 from agents.candidates import Candidates, candidates_of
 from agents.planner import Planning
-from agents.search import add_best, back_to_reference, expected_loading
+from agents.search import add_best, searched
 from marlgrid.simulation.action import Commands
 from marlgrid.simulation.state import State
 from marlgrid.task.menu import Menu
@@ -38,13 +38,7 @@ class Greedy(Planning):
 
     def plan(self, task: Task, state: State, zone: int | None = None) -> dict[str, list[Commands]]:
         candidates = candidates_of(task.system, self.menu, zone)
-        chosen = candidates.nothing(state.n_env)
-        rows, expected, loading = expected_loading(task, candidates, state)
-        calm = loading < self.act_above
-        back = back_to_reference(task, candidates, state, rows[calm], self.act_above, self.restore_below)
-        chosen[rows[calm]] = back
-        chosen[rows[~calm]] = self._defend(task, candidates, state, rows[~calm], expected[~calm])
-        return candidates.choices(chosen)
+        return searched(task, candidates, state, self.act_above, self.restore_below, self._defend)
 
     def _defend(
         self, task: Task, candidates: Candidates, state: State, rows: np.ndarray, expected: np.ndarray

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from agents.candidates import Candidates
+from marlgrid.simulation.action import Commands
 from marlgrid.simulation.state import State, take
 from marlgrid.task.task import Task
+
+Defence = Callable[[Task, Candidates, State, np.ndarray, np.ndarray], np.ndarray]
+"""(task, candidates, state, episodes (n_row,), their expected loading (n_row,)) -> (n_row, n_zone) table entries."""
 
 
 def expected_loading(task: Task, candidates: Candidates, state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -15,6 +21,19 @@ def expected_loading(task: Task, candidates: Candidates, state: State) -> tuple[
     rows = np.flatnonzero(state.running)
     expected = candidates.loading_after(task, state, rows, candidates.nothing(len(rows)))
     return rows, expected, np.maximum(expected, state.rho[rows].max(axis=1, initial=0.0))
+
+
+def searched(
+    task: Task, candidates: Candidates, state: State, act_above: float, restore_below: float, defend: Defence
+) -> dict[str, list[Commands]]:
+    """What each zone plays: ``defend`` says it for episodes loaded at least ``act_above``, now or one step ahead; the
+    calm ones are led back to the reference, see ``back_to_reference``."""
+    chosen = candidates.nothing(state.n_env)
+    rows, expected, loading = expected_loading(task, candidates, state)
+    calm = loading < act_above
+    chosen[rows[calm]] = back_to_reference(task, candidates, state, rows[calm], act_above, restore_below)
+    chosen[rows[~calm]] = defend(task, candidates, state, rows[~calm], expected[~calm])
+    return candidates.choices(chosen)
 
 
 def add_best(

@@ -3,7 +3,7 @@
 Three teams learn for the same number of decisions against scripted attackers (independent PPO, MAPPO) or against these
 and a growing pool of learned ones (adversarially trained MAPPO); then an attacker learns against each of them; then all
 play each other on held-out days. What is done already is not done again, so the same command goes on after Ctrl-C.
-``--quick`` does the same in a tenth of the time: it shows that all works, not who is better.
+``--quick`` does the same with a fifth of the training and of the days: it shows that all works, not who is better.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Step(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.results", description=__doc__.splitlines()[0])
     parser.add_argument("--case", default="case14", help="built-in case, Grid2Op environment name or folder")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the time")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the training and of the days")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--jobs", type=int, default=2, help="processes of the matrix")
     parser.add_argument("--name", default="", help="folder under runs/; empty: results-<case>")
