@@ -23,7 +23,7 @@ from marlgrid.rllib.metrics import GridMetrics
 from marlgrid.rllib.modules import CentralCriticModule, MaskedAPPOModule, MaskedModule, ScriptedModule
 from marlgrid.rllib.policies import load_policies
 from marlgrid.rllib.q_module import MaskedQModule
-from marlgrid.rllib.registration import ENV_NAME, make_env
+from marlgrid.rllib.registration import make_env, registered
 
 OPPONENT = "opponent_"
 SHARED = "zones"
@@ -138,7 +138,7 @@ def _team_config(
         env_config["n_envs"] = team.num_envs
         config.env_runners(env_runner_cls=BatchEnvRunner)
     return (
-        config.environment(ENV_NAME, env_config=env_config)
+        config.environment(registered(), env_config=env_config)
         .multi_agent(policies=sorted(specs), policy_mapping_fn=team.mapping, policies_to_train=trained)
         .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
         .env_runners(num_env_runners=0, num_envs_per_env_runner=1 if team.batched else team.num_envs)

@@ -51,4 +51,10 @@ def with_case_made(config: Mapping) -> dict[str, Any]:
     return arguments
 
 
-register_env(ENV_NAME, make_env)
+def registered() -> str:
+    """The environment's name, known to RLlib from now on: Ray forgets its names with each ``ray.shutdown()``."""
+    register_env(ENV_NAME, make_env)
+    return ENV_NAME
+
+
+registered()
