@@ -20,8 +20,9 @@ from marlgrid.task.sensors import CLOCK_NAMES, PROXIMITY_STEPS, READINGS, Sensor
 from marlgrid.task.sight import Sight
 
 OPPONENT = "opponent_0"
-FLOAT, WHOLE, CLOCK_READING = 0, 1, 2
-"""Where a feature is read: among the block's float64, among its int32, or off the clock."""
+FLOAT, WHOLE, CLOCK_READING, SINGLE = 0, 1, 2, 3
+"""Where a feature is read: among the block's float64, among its int32, off the clock, or among its float32."""
+KINDS = {np.dtype(np.float64): FLOAT, np.dtype(np.int32): WHOLE, np.dtype(np.float32): SINGLE}
 LIMIT = 10.0
 """Normalised features are cut off here: a collapsing grid must not blow up a network's input."""
 
@@ -207,15 +208,14 @@ class _Program:
     def _located(self, memory: Memory) -> np.ndarray:
         """(n_run, 6) int64: first and last (excluded) of features that stand side by side in the block; where the first
         one of the first environment is read, in units of its type; how far it is to the next environment; the type,
-        ``FLOAT``, ``WHOLE`` or ``CLOCK_READING``; and whether they are proximities."""
+        one of those above; and whether they are proximities."""
         base, rows = memory.block.ctypes.data, []
         for name in self.sources:
             if name == "clock":
                 rows.append((0, 0, CLOCK_READING))
                 continue
             array = READINGS[name](memory.state)
-            kind = FLOAT if array.dtype == np.float64 else WHOLE
-            rows.append(((array.ctypes.data - base) // array.itemsize, array.shape[1], kind))
+            rows.append(((array.ctypes.data - base) // array.itemsize, array.shape[1], KINDS[array.dtype]))
         begin, width, kind = np.array(rows, dtype=np.int64)[self.source].T
         places = np.stack([begin + self.columns, width, kind, self.proximity], axis=1)
         alike = (np.diff(places, axis=0) == (1, 0, 0, 0)).all(axis=1) & (np.diff(self.source) == 0)
@@ -230,7 +230,7 @@ def _visible(system: System, sensor: Sensor, subs: np.ndarray, opponent: bool) -
     grid = system.grid
     if sensor.family in ("opponent", "attackable"):
         return np.full(len(sensor.pick), opponent)
-    if sensor.family == "time":
+    if sensor.family in ("time", "team"):
         return np.ones(len(sensor.pick), dtype=bool)
     whole = {
         "gen": subs[grid.gen_to_subid],
@@ -250,8 +250,8 @@ def _labels(system: System, name: str, sensor: Sensor) -> list[str]:
     grid = system.grid
     if sensor.family == "time":
         return [CLOCK_NAMES[i] for i in sensor.pick]
-    if sensor.family == "opponent":
-        return [name]
+    if sensor.family in ("opponent", "team"):
+        return [name] * len(sensor.pick)
     lines = [f"{line} (tie)" if tie else line for line, tie in zip(grid.name_line, system.zones.is_tie, strict=True)]
     names: dict[str, Sequence[str]] = {
         "gen": grid.name_gen,
@@ -295,13 +295,14 @@ class _Errors:
 @kernel_in_place
 def _features(block, runs, linear, start_minute, delta_time, limit, index, out):  # pragma: no cover
     """Writes the features that ``index`` numbers; the one after the last is 0."""
-    numbers, wholes, state = block.view(np.float64), block.view(np.int32), view_frame(block).state
+    numbers, wholes, singles = block.view(np.float64), block.view(np.int32), block.view(np.float32)
+    state = view_frame(block).state
     n = linear.shape[1]
     reading, feature, clock = scratch(n, np.float64), scratch(n + 1, np.float32), scratch(5, np.float64)
     for e in range(len(start_minute)):
         left = (state.t_end[e] - state.t[e]) / max(state.t_end[e] - state.t_start[e], 1)
         _tell(clock, start_minute[e] + state.t[e] * delta_time, left)
-        _read(e, runs, numbers, wholes, clock, reading)
+        _read(e, runs, numbers, wholes, singles, clock, reading)
         for f in range(n):
             value = min(max(linear[0, f] * reading[f] + linear[1, f], linear[2, f]), linear[3, f])
             feature[f] = min(max(value / linear[5, f], -limit), limit)
@@ -323,7 +324,7 @@ def _tell(clock, minute, left):  # pragma: no cover
 
 
 @rule
-def _read(e, runs, numbers, wholes, clock, reading):  # pragma: no cover
+def _read(e, runs, numbers, wholes, singles, clock, reading):  # pragma: no cover
     """What the features of one environment are made of."""
     for r in range(runs.shape[0]):
         first, last, begin, width, kind = runs[r, 0], runs[r, 1], runs[r, 2], runs[r, 3], runs[r, 4]
@@ -334,6 +335,9 @@ def _read(e, runs, numbers, wholes, clock, reading):  # pragma: no cover
         elif kind == WHOLE:
             for f in range(first, last):
                 reading[f] = np.float64(wholes[at + f])
+        elif kind == SINGLE:
+            for f in range(first, last):
+                reading[f] = np.float64(singles[at + f])
         else:
             for f in range(first, last):
                 reading[f] = clock[at + f]

@@ -22,7 +22,7 @@ class Sensor(NamedTuple):
     source: str
     """Key of ``READINGS``."""
     family: str
-    """What it is measured on, which decides who sees it (``FAMILIES``)."""
+    """What it is measured on, which decides who sees it."""
     pick: np.ndarray
     """(n,) elements that have it."""
     unit: np.ndarray | float = 1.0
@@ -37,7 +37,7 @@ class Sensor(NamedTuple):
     column: np.ndarray | None = None
     """(n,) columns of the reading, where they are not ``pick``."""
     proximity: bool = False
-    """Normalised to 1 now, falling towards 0 the further ahead, 0 for never (a reading below 0)."""
+    """Normalised to 1 now, falling towards 0 the further ahead or ago, 0 for never (a reading below 0)."""
 
 
 READINGS: dict[str, Callable[[State], np.ndarray]] = {
@@ -77,6 +77,12 @@ READINGS: dict[str, Callable[[State], np.ndarray]] = {
     "attack_remaining_sub": lambda s: s.attacked.sub,
     "attack_budget": lambda s: s.attack.budget[:, None],
     "attack_cooldown": lambda s: s.attack.cooldown[:, None],
+    "attention_budget": lambda s: s.alarm.attention_budget[:, None],
+    "time_since_last_alarm": lambda s: s.alarm.time_since_last_alarm[:, None],
+    "alert_duration": lambda s: s.alert.alert_duration,
+    "time_since_last_alert": lambda s: s.alert.time_since_last_alert,
+    "time_since_last_attack": lambda s: s.alert.time_since_last_attack,
+    "attack_under_alert": lambda s: s.alert.attack_under_alert,
 }
 """(n_env, n) of a state. One more reading, ``clock``, needs the time series and is made by the observation itself."""
 
@@ -87,7 +93,13 @@ CLOCK_NAMES = ("time_of_day sin", "time_of_day cos", "time_of_week sin", "time_o
 def sensors(system: System, normalise: bool) -> dict[str, Sensor]:
     """Every attribute by its name: the observation's names where it has them."""
     grid = system.grid
-    return _gen_sensors(grid) | _unit_sensors(grid) | _line_sensors(system, normalise) | _clock_sensors(system)
+    return (
+        _gen_sensors(grid)
+        | _unit_sensors(grid)
+        | _line_sensors(system, normalise)
+        | _attention_sensors(system, normalise)
+        | _clock_sensors(system)
+    )
 
 
 def _gen_sensors(grid: Grid) -> dict[str, Sensor]:
@@ -164,6 +176,25 @@ def _line_sensors(system: System, normalise: bool) -> dict[str, Sensor]:
         "duration_next_maintenance": Sensor("duration_next_maintenance", "line", lines, 100.0),
         "attack_remaining": Sensor("attack_remaining", "line", lines, 10.0),
         "topo_vect": busbar,
+    }
+
+
+def _attention_sensors(system: System, normalise: bool) -> dict[str, Sensor]:
+    """Alarms, which every zone knows of, and alerts at their lines; none where the case has neither."""
+    rules, never = system.attention, 0.0 if normalise else -1.0
+    team = np.arange(min(system.dim_alarms, 1))
+    lines, alerts = rules.alert_line(system.grid), np.arange(system.dim_alerts)
+    window = float(max(system.parameters.alert_time_window, 1))
+    return {
+        "attention_budget": Sensor("attention_budget", "team", team, rules.max_budget),
+        "time_since_last_alarm": Sensor("time_since_last_alarm", "team", team, over=never, proximity=True),
+        "active_alert": Sensor("alert_duration", "line", lines, low=0.0, high=1.0, column=alerts),
+        "alert_duration": Sensor("alert_duration", "line", lines, window, column=alerts),
+        "time_since_last_alert": Sensor("time_since_last_alert", "line", lines, column=alerts, proximity=True),
+        "time_since_last_attack": Sensor(
+            "time_since_last_attack", "line", lines, over=never, column=alerts, proximity=True
+        ),
+        "attack_under_alert": Sensor("attack_under_alert", "line", lines, over=np.nan, column=alerts),
     }
 
 

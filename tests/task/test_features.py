@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from marlgrid.env.registry import make_task
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.features import DEFAULT_ATTRIBUTES, LIMIT, VectorObservation
 from marlgrid.task.observation import Observation
 from marlgrid.task.sensors import READINGS
 from tests.simulation.small import StillSeries, small_system
-from tests.task.tasks import case_task, masked_draw, rest, small_task
+from tests.task.tasks import case_task, loaded, masked_draw, rest, small_task
 
 
 def view(scope="local", **options):
@@ -141,6 +142,44 @@ def test_raw_features_are_the_attributes_of_the_observation():
         attribute, _, element = name.partition(" ")
         if attribute in ("curtailment_limit", "rho", "line_status", "time_next_maintenance", "gen_p", "gen_margin_up"):
             assert value == getattr(full, attribute)[index_of(task.system.grid, element)]
+
+
+def test_attention_can_be_seen():
+    attributes = [
+        "attention_budget", "time_since_last_alarm", "active_alert", "alert_duration", "time_since_last_alert",
+        "time_since_last_attack", "attack_under_alert",
+    ]  # fmt: skip
+    line = loaded("case5").system.grid.name_line[0]
+    warn = {"alarm_areas": {"a": [line]}, "alert_lines": [line], "initial_budget": 2.5}
+    raw, scaled = (
+        make_task(
+            "case5", zones=2, attention=warn, opponent="agent",
+            actions={"kinds": ("alarm", "alert")},
+            observation={"attributes": attributes, "normalise": normalise},
+        )
+        for normalise in (False, True)
+    )  # fmt: skip
+    owner = "zone_0" if raw.system.zones.line_in_zone[0, 0] else "zone_1"
+    assert raw.observation.feature_names(owner)[:3] == [
+        "attention_budget",
+        "time_since_last_alarm",
+        f"active_alert {line}" + " (tie)" * bool(raw.system.zones.is_tie[0]),
+    ]
+    episode, _ = raw.reset(3)
+    for alarm in (0, 1, 0, 2, 2, 0):
+        full, shown = Observation(raw, episode.state), raw.observation.observe(episode.state)[owner][0]
+        assert shown == pytest.approx([np.asarray(getattr(full, name), dtype=float)[0] for name in attributes])
+        near = scaled.observation.observe(episode.state)[owner][0]
+        ago = shown[[1, 4, 5]]
+        assert near[[1, 4, 5]] == pytest.approx(np.where(ago < 0, 0.0, 12.0 / (12.0 + ago)))
+        assert near[0] == pytest.approx(shown[0] / raw.system.attention.max_budget)
+        episode, _ = raw.step(episode, rest(raw) | {owner: [alarm], "opponent_0": [int(alarm == 2)]})
+        assert episode.state.running[0]
+    assert not case_task("case14").system.dim_alerts  # where there is nothing to warn of, there is nothing to see
+    without = VectorObservation(case_task("case14").system, case_task("case14").series, attributes=["rho", *attributes])
+    assert without.space("zone_0") == VectorObservation(
+        case_task("case14").system, case_task("case14").series, attributes=["rho"]
+    ).space("zone_0")
 
 
 def index_of(grid, element: str) -> int:
