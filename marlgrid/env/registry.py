@@ -44,7 +44,7 @@ def make_task(
     case: CaseSpec = "case14",
     *,
     zones: ZoneSpec | None = None,
-    tie_lines: str = "both",
+    tie_lines: str | None = None,
     opponent: OpponentSpec = None,
     actions: ActionSpec = "discrete",
     observation: ObservationSpec = "local",
@@ -68,7 +68,8 @@ def make_task(
             grid2op ships, a pandapower network, or ``(System, TimeSeries)``.
         zones: a number (automatic partition), lists or a dict of substations, a function ``Grid -> labels``,
             ``"substation"``; None takes the zones of the case.
-        tie_lines: who may switch a line between two zones: ``"both"``, the ``"origin"`` zone, ``"none"``.
+        tie_lines: who may switch a line between two zones: ``"both"``, the ``"origin"`` zone, ``"none"``; None is
+            both, or what the zones of a pair say.
         opponent: None; the name of an attacker (``"random"``, ``"weighted"``, ``"geometric"``, ``"multi-area"``,
             ``"worst-case"``, ``"case"`` for the data set's own), or a dict of its name and settings, see
             docs/opponents.md; an ``Opponent``; or ``"agent"``: then ``opponent_0`` is one of the agents.

@@ -28,9 +28,9 @@ class System:
     delta_time: float = 5.0
     """Minutes per step."""
     rules: RuleSet = DEFAULT_RULES
+    """What the actions of the zones are held against."""
     forecast_grid: Grid | None = None
     """The same elements with other characteristics, on which what is foreseen is computed; None: ``grid``."""
-    """What the actions of the zones are held against."""
     attacker: Attacker = NOBODY
     """The scripted attacker that the data set comes with."""
 

@@ -232,3 +232,12 @@ def test_a_folder_that_is_no_environment_says_what_is_missing(tmp_path):
 def test_an_unknown_built_in_name_lists_the_known_ones():
     with pytest.raises(ValueError, match="unknown built-in case 'case9'"):
         builtin.builtin_case("case9")
+
+
+def test_tie_lines_of_an_own_pair_stay_unless_asked_for():
+    system, series = load_case("case5", zones=2, tie_lines="origin")
+    assert load_case((system, series)).system.zones.tie_lines == "origin"
+    assert load_case((system, series), tie_lines="none").system.zones.tie_lines == "none"
+    assert load_case((system, series), zones=3).system.zones.tie_lines == "origin"
+    with pytest.raises(ValueError, match="unknown tie_lines 'all'"):
+        load_case((system, series), tie_lines="all")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from marlgrid.model.datasets.case import load_case
 from marlgrid.model.datasets.grid2op_folder import find_folder, folder_names, load_folder
 from marlgrid.model.parameters import Parameters
 from marlgrid.powerflow.lightsim import LightSimPowerFlow
@@ -275,11 +276,11 @@ def test_areas_of_the_rules_are_the_default_zones(pair):
 
 def test_difficulty_and_changes():
     assert load_folder("l2rpn_icaps_2021", difficulty="1").system.parameters.nb_timestep_overflow_allowed == 6
-    changed = load_folder("l2rpn_icaps_2021", parameters={"NB_TIMESTEP_COOLDOWN_SUB": 7}).system.parameters
+    changed = load_case("l2rpn_icaps_2021", parameters={"NB_TIMESTEP_COOLDOWN_SUB": 7}).system.parameters
     assert (changed.nb_timestep_cooldown_sub, changed.nb_timestep_cooldown_line) == (7, 3)
-    given = load_folder("l2rpn_icaps_2021", parameters=Parameters()).system.parameters
+    given = load_case("l2rpn_icaps_2021", parameters=Parameters()).system.parameters
     assert given == Parameters()
-    attack = load_folder("l2rpn_icaps_2021", attack={"max_duration": 5}).system.attack
+    attack = load_case("l2rpn_icaps_2021", attack={"max_duration": 5}).system.attack
     assert (attack.max_duration, attack.cooldown) == (5, 12)
     with pytest.raises(ValueError, match="unknown difficulty '9'"):
         load_folder("l2rpn_icaps_2021", difficulty="9")

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from marlgrid.model.datasets.case import load_case
 from marlgrid.model.datasets.grid2op_config import Construct, Symbol, read_config
 from marlgrid.model.datasets.grid2op_folder import load_folder
 from marlgrid.model.datasets.grid2op_maintenance import MaintenancePlan, draw_maintenance
@@ -37,7 +38,7 @@ def folder(tmp_path):
 # ---------------------------------------------------------------------- what is read
 @pytest.mark.parametrize("ending", WRITERS)
 def test_every_compression(tmp_path, ending):
-    case = load_folder(write_folder(tmp_path / "env", ending=ending), zones=2)
+    case = load_case(write_folder(tmp_path / "env", ending=ending), zones=2)
     wanted = tables()
     for t in (0, 5, N_ROW - 1):
         row = first(case, t)
@@ -224,10 +225,10 @@ def test_opponent(tmp_path):
 
 def test_without_an_opponent_the_lines_of_the_ring_may_be_attacked(folder):
     assert load_folder(folder).system.attack.lines == ("l0", "l1", "l2", "l3")
-    changed = load_folder(folder, attack={"lines": ("l1",)}).system.attack
+    changed = load_case(folder, attack={"lines": ("l1",)}).system.attack
     assert changed.lines == ("l1",)
     with pytest.raises(ValueError, match=r"unknown attack rule\(s\) \['price'\]"):
-        load_folder(folder, attack={"price": 3})
+        load_case(folder, attack={"price": 3})
 
 
 def test_config_is_data_and_never_run(tmp_path):

@@ -1,4 +1,4 @@
-"""What any kind of case comes as, and what a caller may change in it: parameters, attack rules, zones."""
+"""What any kind of case comes as, and what a caller may change in it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from marlgrid.model.attention import AttentionRules
 from marlgrid.model.grid import Grid
 from marlgrid.model.parameters import AttackRules, Parameters
+from marlgrid.model.rule_set import RuleSpec, rule_set
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 
@@ -22,6 +23,23 @@ class Case(NamedTuple):
 
     system: System
     series: TimeSeries
+
+
+def changed(
+    system: System,
+    parameters: Parameters | Mapping[str, Any] | None,
+    attack: AttackRules | Mapping[str, Any] | None,
+    rules: RuleSpec | None,
+    attention: AttentionRules | Mapping[str, Any] | None,
+) -> System:
+    """The system with what is asked for changed; None keeps what it has. Raises ValueError for what is unknown."""
+    return replace(
+        system,
+        parameters=changed_parameters(system.parameters, parameters),
+        attack=changed_attack(system.attack, attack, system.grid),
+        rules=rule_set(system.grid, rules, system.rules),
+        attention=changed_attention(system.attention, attention, system.grid),
+    )
 
 
 def changed_attack(rules: AttackRules, changes: AttackRules | Mapping[str, Any] | None, grid: Grid) -> AttackRules:

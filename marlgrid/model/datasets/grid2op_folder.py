@@ -7,20 +7,13 @@ exist here.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from marlgrid.model.attention import AttentionRules
-from marlgrid.model.datasets.customising import (
-    Case,
-    changed_attack,
-    changed_attention,
-    changed_parameters,
-    zone_number,
-)
+from marlgrid.model.datasets.customising import Case, zone_number
 from marlgrid.model.datasets.grid2op_attention import read_attention
 from marlgrid.model.datasets.grid2op_chronics import Names, Reading, read_interval, read_json, table_path
 from marlgrid.model.datasets.grid2op_config import Config, read_config
@@ -28,25 +21,17 @@ from marlgrid.model.datasets.grid2op_grid import read_forecast_grid, read_grid
 from marlgrid.model.datasets.grid2op_rules import read_attack_rules, read_attacker, read_parameters, read_rule_set
 from marlgrid.model.datasets.grid2op_series import FolderSeries
 from marlgrid.model.grid import Grid
-from marlgrid.model.parameters import AttackRules, Parameters
-from marlgrid.model.rule_set import RuleSpec, rule_set
 from marlgrid.model.system import System
-from marlgrid.model.zones import ZoneSpec, make_zones
+from marlgrid.model.zones import Zones, ZoneSpec, make_zones
 
 DEFAULT_DELTA_TIME = 5.0
 
 
 def load_folder(
     path_or_name: str | Path,
-    *,
-    zones: ZoneSpec | None = None,
-    tie_lines: str = "both",
-    parameters: Parameters | Mapping[str, Any] | None = None,
+    zoned: Callable[[Grid, ZoneSpec], Zones] = make_zones,
     difficulty: str | None = None,
     n_busbar: int = 2,
-    attack: AttackRules | Mapping[str, Any] | None = None,
-    rules: RuleSpec | None = None,
-    attention: AttentionRules | Mapping[str, Any] | None = None,
 ) -> Case:
     """A Grid2Op environment folder as a system and its time series.
 
@@ -57,14 +42,9 @@ def load_folder(
 
     Args:
         path_or_name: a folder, or the name of one that the installed grid2op ships or has downloaded.
-        zones: see ``make_zones``; ``None`` takes the areas of the folder's rules, else as many as suit the size.
-        tie_lines: who may switch a line between two zones: "both", "origin" or "none".
-        parameters: other parameters than the folder's, or changes to them.
+        zoned: makes zones of the grid and the folder's own: the areas of its rules, else as many as suit its size.
         difficulty: a level of ``difficulty_levels.json``; ``None`` or "default" is the folder's own choice.
         n_busbar: busbars per substation.
-        attack: other attack rules than the folder's opponent has, or changes to them.
-        rules: other rules than the folder's, or changes to them, see ``rule_set``.
-        attention: other alarms and alerts than the folder's, or changes to them.
 
     Raises:
         FileNotFoundError: no such folder, or one of its files is missing.
@@ -79,12 +59,12 @@ def load_folder(
     of_folder = read_rule_set(mixes[0] / "config.py", config)
     system = System(
         grid=grid,
-        zones=make_zones(grid, (of_folder.areas or zone_number(grid)) if zones is None else zones, tie_lines),
-        parameters=changed_parameters(read_parameters(mixes[0], difficulty), parameters),
-        attack=changed_attack(read_attack_rules(mixes[0] / "config.py", config, grid), attack, grid),
-        attention=changed_attention(read_attention(mixes[0], config, grid), attention, grid),
+        zones=zoned(grid, of_folder.areas or zone_number(grid)),
+        parameters=read_parameters(mixes[0], difficulty),
+        attack=read_attack_rules(mixes[0] / "config.py", config, grid),
+        attention=read_attention(mixes[0], config, grid),
         delta_time=series.delta_time,
-        rules=rule_set(grid, rules, of_folder),
+        rules=of_folder,
         attacker=read_attacker(mixes[0] / "config.py", config, grid),
         forecast_grid=read_forecast_grid(mixes[0], grid),
     )
