@@ -9,16 +9,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
 from experiments.contenders import Batch, Contender, CppEnv, Grid2OpGym, Grid2OpWhatIf, Parallel, WhatIf
+from experiments.fresh_process import COLD_SCRIPT, MEMORY_SCRIPT, START_SCRIPT, fresh_process
 from experiments.parts import Parts, parts_of_a_step
 
 CASES = ("l2rpn_case14_sandbox", "l2rpn_icaps_2021", "l2rpn_wcci_2022_dev")
@@ -131,42 +131,16 @@ def what_if_study(case: str, play: Callable[..., Race]) -> Study:
     yield Budget(f"200 candidates over a loop of obs.simulate, {case}", 20.0, result.ratio)
 
 
-START_SCRIPT = """
-from time import process_time
-begun = process_time()
-import marlgrid
-imported = process_time()
-marlgrid.parallel_env("case14")
-print(imported - begun, process_time() - imported)
-"""
-
-MEMORY_SCRIPT = """
-from dataclasses import replace
-from pathlib import Path
-from resource import getpagesize
-import marlgrid
-system, series = marlgrid.load_case("case118")
-def play():
-    env = marlgrid.parallel_env((replace(system), series), opponent="agent")
-    env.reset(seed=0)
-    for _ in range(3):
-        env.step(dict.fromkeys(env.agents, 0))
-    return env
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize() / 2**20
-kept = [play(), play()]
-before = resident()
-kept += [play() for _ in range(5)]
-print((resident() - before) / 5)
-"""
-
-
 def start_study() -> Study:
-    """CPU seconds of the import and of the first environment, in a fresh process with a warm kernel cache."""
+    """Import and first environment in a fresh process with a warm kernel cache, CPU seconds; and the way to the first
+    step where nothing is compiled yet, on all cores, seconds by the clock."""
     runs = [fresh_process(START_SCRIPT) for _ in range(4)][1:]
     imported, made = (median(run[part] for run in runs) for part in (0, 1))
     yield Budget("import marlgrid", 1.5, imported, at_least=False, unit="s")
     yield Budget('parallel_env("case14")', 1.0, made, at_least=False, unit="s")
+    with TemporaryDirectory() as folder:
+        (first,) = fresh_process(COLD_SCRIPT, NUMBA_CACHE_DIR=folder)
+    yield Budget("first step of case14 where nothing is compiled", 60.0, first, at_least=False, unit="s")
 
 
 def memory_study() -> Study:
@@ -220,14 +194,6 @@ def growth_study() -> Study:
     from experiments.growth import growth
 
     yield growth([*GRIDS], seconds=0.5)[1]
-
-
-def fresh_process(script: str) -> list[float]:
-    """The numbers that a script prints."""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"the script failed:\n{script}\n{done.stderr}")
-    return [float(word) for word in done.stdout.split()]
 
 
 def substations(case: str) -> int:

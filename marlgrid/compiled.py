@@ -109,6 +109,11 @@ def is_compiled(compiled: Any) -> bool:
     return not isinstance(compiled, CPUDispatcher) or bool(compiled._cache._cache_file._load_index())  # noqa: SLF001
 
 
+def cache_folder(compiled: Any) -> Path:
+    """Where a kernel's compiled code is kept."""
+    return Path(compiled._cache.cache_path)  # noqa: SLF001
+
+
 def _files(function: Any, seen: set[int] | None = None) -> Iterator[str]:
     """Files of a function, of the kernels it calls, and of the records that ``blocks.Layout`` made views for."""
     seen = set() if seen is None else seen

@@ -9,7 +9,7 @@ from typing import Any
 from pettingzoo import AECEnv
 from pettingzoo.utils import parallel_to_aec, wrappers
 
-from marlgrid.env.first_run import announce_compilation
+from marlgrid.env.first_run import compile_kernels
 from marlgrid.env.masks import MaskPlace
 from marlgrid.env.options import ActionSpec, ObservationSpec, actions_from, observation_from
 from marlgrid.env.parallel import GridParallelEnv
@@ -97,7 +97,7 @@ def make_task(
     Raises:
         ValueError, TypeError, KeyError, FileNotFoundError: what was given, what is allowed.
     """
-    announce_compilation()
+    compile_kernels()
     system, series = load_case(
         case,
         zones=zones,

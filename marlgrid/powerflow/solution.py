@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from marlgrid.compiled import arithmetic, kernel, subkernel
+from marlgrid.compiled import arithmetic, kernel, scratch, subkernel
 from marlgrid.powerflow.lanes import WIDTH, eight, farther, get, like, put, width
 
 TOLERANCE = 1e-10
@@ -554,9 +554,12 @@ def _flows(e, columns, sizes, constants, given, voltage, memory, places, work): 
     _polar(e, voltage, vn_kv, v_kv, theta)
     for i in range(2 * n_bus):
         needed[i] = total[i] = 0.0
-    _line_flows(e, columns, n_line, constants[0], line, voltage, v_kv, theta, needed, memory, places)
+    begin = scratch(len(places), np.int64)
+    for f in range(len(places)):
+        begin[f] = places[f, 0] + e * places[f, 1]
+    _line_flows(e, columns, n_line, constants[0], line, voltage, v_kv, theta, needed, memory, begin)
     first = 2 * n_line + n_gen
-    p, q, v, angle = _place(e, 14, places), _place(e, 15, places), _place(e, 16, places), _place(e, 17, places)
+    p, q, v, angle = begin[14], begin[15], begin[16], begin[17]
     for i in range(n_load):
         b = columns[first + i]
         if b < 0:
@@ -565,7 +568,7 @@ def _flows(e, columns, sizes, constants, given, voltage, memory, places, work): 
         memory[p + i], memory[q + i], memory[v + i], memory[angle + i] = load_p[e, i], load_q[e, i], v_kv[b], theta[b]
         needed[2 * b] += load_p[e, i]
         needed[2 * b + 1] += load_q[e, i]
-    p, v, angle = _place(e, 18, places), _place(e, 19, places), _place(e, 20, places)
+    p, v, angle = begin[18], begin[19], begin[20]
     for i in range(n_storage):
         b = columns[first + n_load + i]
         if b < 0:
@@ -573,7 +576,7 @@ def _flows(e, columns, sizes, constants, given, voltage, memory, places, work): 
             continue
         memory[p + i], memory[v + i], memory[angle + i] = storage_p[e, i], v_kv[b], theta[b]
         needed[2 * b] += storage_p[e, i]
-    p, q, v = _place(e, 21, places), _place(e, 22, places), _place(e, 23, places)
+    p, q, v = begin[21], begin[22], begin[23]
     for i in range(n_shunt):
         b = columns[first + n_load + n_storage + i]
         if b < 0:
@@ -583,13 +586,7 @@ def _flows(e, columns, sizes, constants, given, voltage, memory, places, work): 
         memory[p + i], memory[q + i], memory[v + i] = shunt[2 * i] * square, shunt[2 * i + 1] * square, v_kv[b]
         needed[2 * b] += memory[p + i]
         needed[2 * b + 1] += memory[q + i]
-    _generation(e, columns[2 * n_line :], n_gen, gen, gen_p, v_kv, theta, needed, total, memory, places)
-
-
-@arithmetic
-def _place(e, f, places):  # pragma: no cover
-    """Where in the memory a field of a row begins."""
-    return places[f, 0] + e * places[f, 1]
+    _generation(e, columns[2 * n_line :], n_gen, gen, gen_p, v_kv, theta, needed, total, memory, begin)
 
 
 @arithmetic
@@ -602,21 +599,9 @@ def _polar(e, voltage, vn_kv, v_kv, theta):  # pragma: no cover
 
 
 @arithmetic
-def _line_flows(e, columns, n_line, sn_mva, line, voltage, v_kv, theta, needed, memory, places):  # pragma: no cover
-    p_or, q_or, v_or, a_or, theta_or = (
-        _place(e, 0, places),
-        _place(e, 1, places),
-        _place(e, 2, places),
-        _place(e, 3, places),
-        _place(e, 4, places),
-    )
-    p_ex, q_ex, v_ex, a_ex, theta_ex = (
-        _place(e, 5, places),
-        _place(e, 6, places),
-        _place(e, 7, places),
-        _place(e, 8, places),
-        _place(e, 9, places),
-    )
+def _line_flows(e, columns, n_line, sn_mva, line, voltage, v_kv, theta, needed, memory, begin):  # pragma: no cover
+    p_or, q_or, v_or, a_or, theta_or = begin[0], begin[1], begin[2], begin[3], begin[4]
+    p_ex, q_ex, v_ex, a_ex, theta_ex = begin[5], begin[6], begin[7], begin[8], begin[9]
     for i in range(n_line):
         f, t = columns[i], columns[n_line + i]
         if f < 0:
@@ -642,17 +627,12 @@ def _line_flows(e, columns, n_line, sn_mva, line, voltage, v_kv, theta, needed, 
 
 
 @arithmetic
-def _generation(e, columns, n_gen, gen, gen_p, v_kv, theta, needed, total, memory, places):  # pragma: no cover
+def _generation(e, columns, n_gen, gen, gen_p, v_kv, theta, needed, total, memory, begin):  # pragma: no cover
     """The slack generator balances its bus; who holds a voltage shares what reactive power the bus needs.
 
     The shares are those of the reactive ranges, or even where no range is known.
     """
-    out_p, out_q, out_v, out_theta = (
-        _place(e, 10, places),
-        _place(e, 11, places),
-        _place(e, 12, places),
-        _place(e, 13, places),
-    )
+    out_p, out_q, out_v, out_theta = begin[10], begin[11], begin[12], begin[13]
     for i in range(n_gen):
         b = columns[i]
         memory[out_p + i] = memory[out_q + i] = memory[out_v + i] = memory[out_theta + i] = 0.0
@@ -686,6 +666,6 @@ def _clear(e, sizes, voltage, memory, places):  # pragma: no cover
         voltage[e, b] = 0.0
     for f in range(len(places)):
         n = sizes[0] if f < 10 else sizes[1] if f < 14 else sizes[2] if f < 18 else sizes[3] if f < 21 else sizes[4]
-        field = _place(e, f, places)
+        field = places[f, 0] + e * places[f, 1]
         for i in range(n):
             memory[field + i] = 0.0

@@ -48,8 +48,9 @@ def rough_noise(scenario: int, stream: int, n: int, n_row: int, delta_time: floa
 def _autoregress(drawn, memory):
     """First-order autoregression along axis 0, stationary with unit variance from the first row."""
     series = np.empty_like(drawn)
-    series[0] = drawn[0]
     news = math.sqrt(1.0 - memory * memory)
+    for column in range(drawn.shape[1]):
+        series[0, column] = drawn[0, column]
     for row in range(1, drawn.shape[0]):
         for column in range(drawn.shape[1]):
             series[row, column] = memory * series[row - 1, column] + news * drawn[row, column]
