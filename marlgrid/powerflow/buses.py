@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
 
-from marlgrid.compiled import kernel, subkernel
+from marlgrid.compiled import kernel_in_place, rule, scratch
 from marlgrid.model.grid import Grid
 
 
@@ -30,6 +30,11 @@ class BusLayout:
     load: slice
     storage: slice
     shunt: slice
+
+    @cached_property
+    def arguments(self) -> tuple[np.ndarray, np.ndarray, int, int, int, int]:
+        """For kernels: position, sub, n_sub, number of lines, slack, n_bus."""
+        return self.position, self.sub, self.n_sub, self.line_or.stop, self.slack, self.n_bus
 
     @classmethod
     @lru_cache(maxsize=16)
@@ -67,50 +72,56 @@ class BusLayout:
 
         A busbar in use that is cut off ends the episode even when it holds only line ends (Grid2Op's rule).
         """
-        return _connected(buses, rows, self.line_or.stop, self.slack, self.n_bus)
+        verdict = np.empty(len(buses), dtype=np.bool_)
+        _connected(buses, rows, self.line_or.stop, self.slack, self.n_bus, verdict)
+        return verdict
 
 
-@kernel
-def _locate(topo_vect, shunt_bus, position, sub, n_sub, n_line, table):
+@rule
+def locate(topo_vect, shunt_bus, position, sub, n_sub, n_line, bus) -> None:  # pragma: no cover
+    """Writes the bus of each column, of one environment."""
     n_placed = len(position)
-    for env in range(table.shape[0]):
-        for i in range(n_placed):
-            local = topo_vect[env, position[i]]
-            table[env, i] = sub[i] + (local - 1) * n_sub if local > 0 else -1
-        for i in range(n_placed, table.shape[1]):
-            local = shunt_bus[env, i - n_placed]
-            table[env, i] = sub[i] + (local - 1) * n_sub if local > 0 else -1
-        for line in range(n_line):
-            if table[env, line] < 0 or table[env, n_line + line] < 0:
-                table[env, line] = -1
-                table[env, n_line + line] = -1
+    for i in range(len(bus)):
+        local = topo_vect[position[i]] if i < n_placed else shunt_bus[i - n_placed]
+        bus[i] = sub[i] + (local - 1) * n_sub if local > 0 else -1
+    for line in range(n_line):
+        if bus[line] < 0 or bus[n_line + line] < 0:
+            bus[line] = -1
+            bus[n_line + line] = -1
 
 
-@subkernel
-def _root(parent, bus):
+@rule
+def hang_together(bus, n_line, slack, parent) -> bool:  # pragma: no cover
+    """Whether every bus in use is connected to the slack's, in one environment; ``parent`` (n_bus,) is a notepad."""
+    if bus[slack] < 0:
+        return False
+    for b in range(len(parent)):
+        parent[b] = b
+    for line in range(n_line):
+        if bus[line] >= 0:
+            parent[_root(parent, bus[line])] = _root(parent, bus[n_line + line])
+    main, together = _root(parent, bus[slack]), True
+    for i in range(len(bus)):
+        together = together and (bus[i] < 0 or _root(parent, bus[i]) == main)
+    return together
+
+
+@rule
+def _root(parent, bus):  # pragma: no cover
     while parent[bus] != bus:
         parent[bus] = parent[parent[bus]]
         bus = parent[bus]
     return bus
 
 
-@kernel
-def _connected(buses, rows, n_line, slack, n_bus):
-    n_env, n_column = buses.shape
-    verdict = np.zeros(n_env, dtype=np.bool_)
-    parent = np.empty(n_bus, dtype=np.int32)
-    for env in range(n_env):
-        if not rows[env] or buses[env, slack] < 0:
-            continue
-        for bus in range(n_bus):
-            parent[bus] = bus
-        for line in range(n_line):
-            if buses[env, line] >= 0:
-                parent[_root(parent, buses[env, line])] = _root(parent, buses[env, n_line + line])
-        main = _root(parent, buses[env, slack])
-        verdict[env] = True
-        for i in range(n_column):
-            if buses[env, i] >= 0 and _root(parent, buses[env, i]) != main:
-                verdict[env] = False
-                break
-    return verdict
+@kernel_in_place
+def _locate(topo_vect, shunt_bus, position, sub, n_sub, n_line, table):  # pragma: no cover
+    for env in range(table.shape[0]):
+        locate(topo_vect[env], shunt_bus[env], position, sub, n_sub, n_line, table[env])
+
+
+@kernel_in_place
+def _connected(buses, rows, n_line, slack, n_bus, verdict):  # pragma: no cover
+    parent = scratch(n_bus, np.int32)
+    for env in range(buses.shape[0]):
+        verdict[env] = rows[env] and hang_together(buses[env], n_line, slack, parent)

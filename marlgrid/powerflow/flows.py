@@ -38,31 +38,28 @@ class FlowModel:
     constants: np.ndarray
     """float64: sn_mva; kV of each bus; of each line the real and imaginary parts of its four admittances and the A per
     unit of current at both ends; of each generator kV, MVAr where it holds no voltage, reactive range, whether it holds
-    a voltage, whether it is the slack; of each shunt MW and MVAr at nominal voltage."""
-    admittances: np.ndarray
-    """(4, n_line) complex, see ``branch_admittances``."""
+    a voltage, whether it is the slack; of each shunt MW and MVAr at nominal voltage, real and imaginary admittance."""
     n_bus: int
     _known: dict[int, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, grid: Grid) -> FlowModel:
         counts = grid.n_line, grid.n_gen, grid.n_load, grid.n_storage, grid.n_shunt, grid.n_bus, grid.n_sub
-        admittances = branch_admittances(grid)
-        parts = admittances[0], admittances[1], admittances[2], admittances[3]
         amps = [
             1000.0 * grid.sn_mva / (np.sqrt(3.0) * grid.sub_vn_kv[sub])
             for sub in (grid.line_or_to_subid, grid.line_ex_to_subid)
         ]
-        line = np.stack([*(part for y in parts for part in (y.real, y.imag)), *amps], axis=1)
+        line = np.stack([*(part for y in branch_admittances(grid) for part in (y.real, y.imag)), *amps], axis=1)
         regulates = np.asarray(grid.gen_regulates_voltage, dtype=bool)
         q_range = np.zeros(grid.n_gen) if grid.gen_q_range_mvar is None else grid.gen_q_range_mvar
         q_mvar = np.where(regulates, 0.0, grid.gen_q_mvar)
         gen = np.stack([grid.sub_vn_kv[grid.gen_to_subid], q_mvar, q_range, regulates, grid.gen_slack], axis=1)
-        shunt = np.stack([grid.shunt_p_mw, grid.shunt_q_mvar], axis=1)
+        shunt_y = (grid.shunt_p_mw - 1j * grid.shunt_q_mvar) / grid.sn_mva
+        shunt = np.stack([grid.shunt_p_mw, grid.shunt_q_mvar, shunt_y.real, shunt_y.imag], axis=1)
         vn_kv = np.tile(grid.sub_vn_kv, grid.n_busbar)
         constants = np.concatenate([[grid.sn_mva], vn_kv, line.ravel(), gen.ravel(), shunt.ravel()])
         sizes = np.array([*counts, grid.slack_gen], dtype=np.int64)
-        return cls(sizes, constants.astype(np.float64), admittances, grid.n_bus)
+        return cls(sizes, constants.astype(np.float64), grid.n_bus)
 
     def blank(self, n_env: int) -> tuple[Flow, np.ndarray, np.ndarray]:
         """A flow to be filled: its views of one block of memory, the block, and where in it each field stands.

@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import kernel, rule, subkernel
+from marlgrid.compiled import rule, subkernel
 from marlgrid.powerflow.buses import BusLayout
 
 CAPACITY_BYTES = 32_000_000
 """Room for networks: when it is full all are forgotten. It grows only where one batch alone needs more."""
 TABLE_BYTES = 2048
 """Room per place of the hash table, twice the networks that are kept at most."""
-UNKNOWN = -1
-"""Slot of a row whose network is yet to be worked out."""
+UNKNOWN, NOT_ASKED = -1, -2
+"""Slots of rows whose network is yet to be worked out, and of rows that are not to be solved."""
 
 
 class Networks(NamedTuple):
@@ -36,8 +36,8 @@ class Networks(NamedTuple):
     column of each block; block of each update; position of each slack link."""
     admittances: np.ndarray
     """float64 per unit, real and imaginary by turns: diagonal, upper and lower part of each block, slack links."""
-    weights: np.ndarray
-    """(dim_topo + n_shunt,) int64 that the hash sums up."""
+    keys: np.ndarray
+    """int64: weight in the hash of each entry of a key; of each column of the layout its place in the key, its sub."""
     used: np.ndarray
     """(4,) int64: slots, integers and admittances in use, and the slot found last."""
 
@@ -45,24 +45,24 @@ class Networks(NamedTuple):
 class NetworkStore:
     """The networks met so far, by topology; for one thread at a time."""
 
-    def __init__(self, layout: BusLayout, branch_y: np.ndarray, shunt_y: np.ndarray, regulates: np.ndarray) -> None:
-        self._columns = layout.line_or.stop, layout.gen.start, layout.gen.stop, layout.shunt.start, layout.slack
-        self._places = layout.position, layout.sub, layout.n_sub, layout.n_bus
-        self._grid = branch_y, shunt_y, regulates
-        self._weights = np.random.default_rng(0).integers(1, 2**62, len(layout.position) + len(shunt_y))
+    def __init__(self, layout: BusLayout) -> None:
+        n_placed, n_column = len(layout.position), len(layout.sub)
+        weights = np.random.default_rng(0).integers(1, 2**62, n_column)
+        place = np.concatenate([layout.position, np.arange(n_placed, n_column)])
+        self._keys = np.concatenate([weights, place, layout.sub])
         self.slots = np.empty((0, 2), dtype=np.int64)
         """(at least n_env, 2): slot and hash of each row, as the last look-up left them."""
-        self._allot(CAPACITY_BYTES)
+        self._n_bytes = CAPACITY_BYTES
+        self._allot()
 
-    def _allot(self, n_bytes: int) -> None:
-        self._bytes = n_bytes
-        n_place = 1 << (n_bytes // TABLE_BYTES).bit_length()
+    def _allot(self) -> None:
+        n_place = 1 << (self._n_bytes // TABLE_BYTES).bit_length()
         self.networks = Networks(
             np.zeros(n_place, dtype=np.int32),
             np.zeros((n_place // 2, 8), dtype=np.int64),
-            np.zeros(n_bytes // 8, dtype=np.int32),
-            np.zeros(n_bytes // 16, dtype=np.float64),
-            self._weights,
+            np.zeros(self._n_bytes // 8, dtype=np.int32),
+            np.zeros(self._n_bytes // 16, dtype=np.float64),
+            self._keys,
             np.zeros(4, dtype=np.int64),
         )
         self.arguments = *self.networks, self.slots
@@ -73,22 +73,21 @@ class NetworkStore:
             self.slots = np.empty((n_env, 2), dtype=np.int64)
             self.arguments = *self.networks, self.slots
 
-    def learn(self, topo_vect: np.ndarray, shunt_bus: np.ndarray, rows: np.ndarray) -> None:
-        """Adds the networks of the rows whose slot is ``UNKNOWN``; without room, forgets those of all rows."""
-        fresh = self.networks.used[0] == 0
-        if not _learn(self.networks, self._columns, self._places, self._grid, topo_vect, shunt_bus, rows, self.slots):
-            self._allot(2 * self._bytes if fresh else self._bytes)
+    def clear(self, larger: bool) -> None:
+        """Forgets all networks; ``larger`` where one batch alone has too many."""
+        self._n_bytes *= 2 if larger else 1
+        self._allot()
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
-@kernel
-def _learn(networks, columns, places, grid, topo_vect, shunt_bus, rows, slots):  # pragma: no cover
-    """Works out what is unknown, once for equal rows; False where there is no room."""
+@subkernel
+def learn(networks, sizes, constants, topo_vect, shunt_bus, rows, slots) -> bool:  # pragma: no cover
+    """Works out the networks of the rows whose slot is ``UNKNOWN``, once for equal rows; False without room."""
     n_env = len(rows)
     for e in range(n_env):
         if not rows[e] or slots[e, 0] != UNKNOWN:
             continue
-        slot = _add(networks, columns, places, grid, topo_vect[e], shunt_bus[e], slots[e, 1])
+        slot = _add(networks, sizes, constants, topo_vect[e], shunt_bus[e], slots[e, 1])
         if slot < 0:
             return False
         for other in range(e, n_env):
@@ -115,83 +114,97 @@ def _put(values, count, target, at):  # pragma: no cover
 
 
 @subkernel
-def _add(networks, columns, places, grid, topo_vect, shunt_bus, code):  # pragma: no cover
+def _add(networks, sizes, constants, topo_vect, shunt_bus, code):  # pragma: no cover
     """Slot of a new network, -1 without room."""
-    n_line, first_gen, last_gen, first_shunt, slack = columns
-    position, sub, n_sub, n_bus = places
-    branch_y, shunt_y, regulates = grid
-    used, n_dim, n_column = networks.used, len(topo_vect), len(sub)
-    bus = _buses(topo_vect, shunt_bus, position, sub, n_sub, n_line)
-    number, ordered = _number(bus, bus[slack], n_bus)
+    table, header, ints, _, keys, used = networks
+    n_line, n_dim, n_shunt = sizes[0], len(topo_vect), len(shunt_bus)
+    n_key = n_dim + n_shunt
+    n_column = (len(keys) - n_key) // 2
+    bus = _buses(topo_vect, shunt_bus, keys[n_key:], n_column, n_line, sizes[6])
+    slack = bus[2 * n_line + sizes[7]]
+    number, ordered = _number(bus, slack, sizes[5])
     n = len(ordered) - 1
     begin, length, pool = _neighbours(bus, number, n, n_line)
-    room_ints = n_dim + len(shunt_bus) + n_column
-    slot, i, y = used[0], used[1], used[2]
-    if slot == len(networks.header) or i + room_ints > len(networks.ints):
+    room = n_key + n_column
+    slot, i = used[0], used[1]
+    if slot == len(header) or i + room > len(ints):
         return -1
-    header = networks.header[slot]
-    header[0], header[1], header[5], header[6] = code, -1, i, y
-    if bus[slack] >= 0 and _all_connected(begin, length, pool, n):
+    header[slot, 0], header[slot, 1], header[slot, 5], header[slot, 6] = code, -1, i, used[2]
+    if slack >= 0 and _all_connected(begin, length, pool, n):
         order, first, column, update = _eliminate(begin, length, pool, n)
-        n_block, n_update = len(column), len(update)
-        links = np.empty(2 * n_line, np.int32)
-        link_y = np.empty(4 * n_line)
-        place = np.empty(n_bus, np.int32)
-        for k in range(n + 1):
-            place[ordered[order[k]]] = k
-        n_link = 0
-        for line in range(n_line):
-            if bus[line] >= 0:
-                f, t = place[bus[line]], place[bus[n_line + line]]
-                if f != t and (f == n or t == n):
-                    links[n_link] = f if t == n else t
-                    own = branch_y[1, line] if t == n else branch_y[2, line]
-                    link_y[2 * n_link], link_y[2 * n_link + 1] = own.real, own.imag
-                    n_link += 1
-        room_ints += 3 * (n + 1) + n_block + n_update + n_link
-        room = 2 * (n + 2 * n_block + n_link)
-        if i + room_ints > len(networks.ints) or y + room > len(networks.admittances):
+        more = _store(networks, slot, i + room, sizes, constants, bus, ordered, order, first, column, update)
+        if more < 0:
             return -1
-        header[1], header[2], header[3], header[4] = n, n_block, n_update, n_link
-        ints = networks.ints[i + n_dim + len(shunt_bus) + n_column :]
-        leader = ints[n + 1 :]
-        for k in range(n + 1):
-            ints[k] = ordered[order[k]]
-            leader[k] = -1
-            ints[2 * (n + 1) + k] = first[k]
-        for gen in range(last_gen - first_gen - 1, -1, -1):
-            if regulates[gen] and bus[first_gen + gen] >= 0:
-                leader[place[bus[first_gen + gen]]] = gen
-        leader[n] = slack - first_gen
-        tail = 3 * (n + 1)
-        _put(column, n_block, ints, tail)
-        _put(update, n_update, ints, tail + n_block)
-        _put(links, n_link, ints, tail + n_block + n_update)
-        values = networks.admittances[y : y + room]
-        _admittances(bus, n_line, first_shunt, place, first, column, branch_y, shunt_y, values)
-        _put(link_y, 2 * n_link, values, 2 * (n + 2 * n_block))
-        used[2] += room
-    _put(topo_vect, n_dim, networks.ints, i)
-    _put(shunt_bus, len(shunt_bus), networks.ints, i + n_dim)
-    _put(bus, n_column, networks.ints, i + n_dim + len(shunt_bus))
+        room += more
+    _put(topo_vect, n_dim, ints, i)
+    _put(shunt_bus, n_shunt, ints, i + n_dim)
+    _put(bus, n_column, ints, i + n_key)
     used[0] += 1
-    used[1] += room_ints
-    last = len(networks.table) - 1
+    used[1] += room
+    last = len(table) - 1
     where = code & last
-    while networks.table[where] != 0:
+    while table[where] != 0:
         where = (where + 1) & last
-    networks.table[where] = slot + 1
+    table[where] = slot + 1
     return slot
 
 
 @subkernel
-def _buses(topo_vect, shunt_bus, position, sub, n_sub, n_line):  # pragma: no cover
+def _store(networks, slot, i, sizes, constants, bus, ordered, order, first, column, update):  # pragma: no cover
+    """Writes a network's parts, from integer ``i`` on; how many integers it has, -1 without room."""
+    _, header, ints, admittances, _, used = networks
+    n_line, n_bus, y = sizes[0], sizes[5], used[2]
+    n, n_block, n_update = len(order) - 1, len(column), len(update)
+    line = constants[1 + n_bus :]
+    gen = line[10 * n_line :]
+    shunt = gen[5 * sizes[1] :]
+    links, link_y = np.empty(2 * n_line, np.int32), np.empty(4 * n_line)
+    place = np.empty(n_bus, np.int32)
+    for k in range(n + 1):
+        place[ordered[order[k]]] = k
+    n_link = 0
+    for l in range(n_line):
+        if bus[l] >= 0:
+            f, t = place[bus[l]], place[bus[n_line + l]]
+            if f != t and (f == n or t == n):
+                links[n_link] = f if t == n else t
+                own = 10 * l + (2 if t == n else 4)
+                link_y[2 * n_link], link_y[2 * n_link + 1] = line[own], line[own + 1]
+                n_link += 1
+    room_ints = 3 * (n + 1) + n_block + n_update + n_link
+    room = 2 * (n + 2 * n_block + n_link)
+    if i + room_ints > len(ints) or y + room > len(admittances):
+        return -1
+    header[slot, 1], header[slot, 2], header[slot, 3], header[slot, 4] = n, n_block, n_update, n_link
+    leader = ints[i + n + 1 :]
+    for k in range(n + 1):
+        ints[i + k] = ordered[order[k]]
+        leader[k] = -1
+        ints[i + 2 * (n + 1) + k] = first[k]
+    for g in range(sizes[1] - 1, -1, -1):
+        if gen[5 * g + 3] != 0.0 and bus[2 * n_line + g] >= 0:
+            leader[place[bus[2 * n_line + g]]] = g
+    leader[n] = sizes[7]
+    tail = i + 3 * (n + 1)
+    _put(column, n_block, ints, tail)
+    _put(update, n_update, ints, tail + n_block)
+    _put(links, n_link, ints, tail + n_block + n_update)
+    values = admittances[y : y + room]
+    _admittances(bus, n_line, len(bus) - sizes[4], place, first, column, line, shunt, values)
+    _put(link_y, 2 * n_link, values, 2 * (n + 2 * n_block))
+    used[2] += room
+    return room_ints
+
+
+@subkernel
+def _buses(topo_vect, shunt_bus, columns, n_column, n_line, n_sub):  # pragma: no cover
     """Global bus of each column of the layout, -1 for none; a line with a single end on a busbar is out."""
-    bus = np.empty(len(sub), np.int32)
-    n_placed = len(position)
-    for i in range(len(sub)):
-        local = topo_vect[position[i]] if i < n_placed else shunt_bus[i - n_placed]
-        bus[i] = sub[i] + (local - 1) * n_sub if local > 0 else -1
+    bus = np.empty(n_column, np.int32)
+    n_dim = len(topo_vect)
+    for i in range(n_column):
+        place = columns[i]
+        local = topo_vect[place] if place < n_dim else shunt_bus[place - n_dim]
+        bus[i] = columns[n_column + i] + (local - 1) * n_sub if local > 0 else -1
     for line in range(n_line):
         if bus[line] < 0 or bus[n_line + line] < 0:
             bus[line] = bus[n_line + line] = -1
@@ -376,33 +389,35 @@ def _longer(array, needed):  # pragma: no cover
 
 
 @subkernel
-def _admittances(bus, n_line, first_shunt, place, first, column, branch_y, shunt_y, out):  # pragma: no cover
+def _admittances(bus, n_line, first_shunt, place, first, column, line, shunt, out):  # pragma: no cover
     """The admittance matrix on the pattern, without the slack."""
     n, n_block = len(first) - 1, len(column)
-    out[:] = 0.0
-    for line in range(n_line):
-        if bus[line] < 0:
+    for i in range(len(out)):
+        out[i] = 0.0
+    for l in range(n_line):
+        if bus[l] < 0:
             continue
-        f, t = place[bus[line]], place[bus[n_line + line]]
+        f, t, y = place[bus[l]], place[bus[n_line + l]], line[10 * l : 10 * l + 8]
         if f < n:
-            _accumulate(out, f, branch_y[0, line])
+            _accumulate(out, f, y[0], y[1])
         if t < n:
-            _accumulate(out, t, branch_y[3, line])
+            _accumulate(out, t, y[6], y[7])
         if f < n and f == t:
-            _accumulate(out, f, branch_y[1, line] + branch_y[2, line])
+            _accumulate(out, f, y[2] + y[4], y[3] + y[5])
         elif f < n and t < n:
             block = first[min(f, t)]
             while column[block] != max(f, t):
                 block += 1
-            _accumulate(out, n + block, branch_y[1, line] if f < t else branch_y[2, line])
-            _accumulate(out, n + n_block + block, branch_y[2, line] if f < t else branch_y[1, line])
-    for s in range(len(shunt_y)):
+            upper, lower = (2, 4) if f < t else (4, 2)
+            _accumulate(out, n + block, y[upper], y[upper + 1])
+            _accumulate(out, n + n_block + block, y[lower], y[lower + 1])
+    for s in range(len(shunt) // 4):
         b = bus[first_shunt + s]
         if b >= 0 and place[b] < n:
-            _accumulate(out, place[b], shunt_y[s])
+            _accumulate(out, place[b], shunt[4 * s + 2], shunt[4 * s + 3])
 
 
 @rule
-def _accumulate(out, i, y):  # pragma: no cover
-    out[2 * i] += y.real
-    out[2 * i + 1] += y.imag
+def _accumulate(out, i, re, im):  # pragma: no cover
+    out[2 * i] += re
+    out[2 * i + 1] += im

@@ -23,9 +23,7 @@ class NewtonPowerFlow:
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self._model = FlowModel.of(grid)
-        shunt_y = (grid.shunt_p_mw - 1j * grid.shunt_q_mvar) / grid.sn_mva
-        regulates = np.asarray(grid.gen_regulates_voltage, dtype=bool)
-        self._store = NetworkStore(BusLayout.of(grid), self._model.admittances, shunt_y, regulates)
+        self._store = NetworkStore(BusLayout.of(grid))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"grid": self.grid}
@@ -64,9 +62,11 @@ class NewtonPowerFlow:
         store, model = self._store, self._model
         store.reserve(len(rows))
         attempt = solve_groups if len(rows) >= FEWEST else solve_rows
+        twice = False
         while attempt(
             *store.arguments, model.sizes, model.constants,
             topo_vect, shunt_bus, gen_p, gen_v, load_p, load_q, storage_p, start, rows,
             converged, voltage, memory, places,
         ):  # fmt: skip
-            store.learn(topo_vect, shunt_bus, rows)
+            store.clear(larger=twice)
+            twice = True

@@ -12,6 +12,7 @@ import numpy as np
 
 from marlgrid.compiled import arithmetic, kernel, scratch, subkernel
 from marlgrid.powerflow.lanes import WIDTH, eight, farther, get, like, put, width
+from marlgrid.powerflow.network import NOT_ASKED, learn
 
 TOLERANCE = 1e-10
 """Largest mismatch of a solution, per unit."""
@@ -20,8 +21,6 @@ COLLAPSED = 0.5
 """Per unit: no bus of a normal solution is below."""
 FEWEST = 3
 """Rows of one topology from which on solving eight side by side, some of them twice, is quicker than one by one."""
-UNKNOWN, NOT_ASKED = -1, -2
-"""Slots of rows whose network is yet to be worked out, and of rows that are not to be solved."""
 IDLE, ACTIVE, SOLVED = 0.0, 1.0, 2.0
 """States of a lane."""
 DEGREES = 180.0 / math.pi
@@ -29,18 +28,21 @@ DEGREES = 180.0 / math.pi
 
 @kernel
 def solve_rows(  # pragma: no cover
-    table, header, ints, admittances, weights, used, slots, sizes, constants,
+    table, header, ints, admittances, keys, used, slots, sizes, constants,
     topo_vect, shunt_bus, gen_p, gen_v, load_p, load_q, storage_p, start, rows,
     converged, voltage, memory, places,
 ) -> bool:  # fmt: skip
-    """Solves the rows asked for; does nothing and returns True while the network of any of them is unknown.
+    """Solves the rows asked for, except where there is no room for their networks: it says True then, and does nothing.
 
     Field ``f`` of row ``e`` of the flow (``base.Flow`` without ``converged`` and ``voltage``) is written from
     ``memory[places[f, 0] + e * places[f, 1]]`` on. ``voltage`` may be ``start`` itself.
     """
-    room = _look_up(table, header, ints, weights, used, topo_vect, shunt_bus, rows, slots)
+    room = _look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots)
     if room < 0:
-        return True
+        networks = table, header, ints, admittances, keys, used
+        if not learn(networks, sizes, constants, topo_vect, shunt_bus, rows, slots):
+            return True
+        room = _look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots)
     n_key = topo_vect.shape[1] + shunt_bus.shape[1]
     work = np.empty(room + 4 + 8 * voltage.shape[1])
     given = gen_p, gen_v, load_p, load_q, storage_p
@@ -63,14 +65,17 @@ def solve_rows(  # pragma: no cover
 
 @kernel
 def solve_groups(  # pragma: no cover
-    table, header, ints, admittances, weights, used, slots, sizes, constants,
+    table, header, ints, admittances, keys, used, slots, sizes, constants,
     topo_vect, shunt_bus, gen_p, gen_v, load_p, load_q, storage_p, start, rows,
     converged, voltage, memory, places,
 ) -> bool:  # fmt: skip
     """As ``solve_rows``, with rows of one topology side by side. Apart from it, for it takes long to compile."""
-    room = _look_up(table, header, ints, weights, used, topo_vect, shunt_bus, rows, slots)
+    room = _look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots)
     if room < 0:
-        return True
+        networks = table, header, ints, admittances, keys, used
+        if not learn(networks, sizes, constants, topo_vect, shunt_bus, rows, slots):
+            return True
+        room = _look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots)
     n_key = topo_vect.shape[1] + shunt_bus.shape[1]
     n_env = len(rows)
     work = np.empty((room + 4) * WIDTH + 8 * voltage.shape[1])
@@ -129,7 +134,7 @@ def flows(  # pragma: no cover
 
 # ---------------------------------------------------------------------------------------------------- networks
 @arithmetic
-def _look_up(table, header, ints, weights, used, topo_vect, shunt_bus, rows, slots):  # pragma: no cover
+def _look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots):  # pragma: no cover
     """Writes the slot of every row, and its hash; returns the room that solving them takes, -1 if one is unknown."""
     room, unknown, slot = 0, False, used[3]
     for e in range(len(rows)):
@@ -137,7 +142,7 @@ def _look_up(table, header, ints, weights, used, topo_vect, shunt_bus, rows, slo
             slots[e, 0] = NOT_ASKED
             continue
         if slot >= used[0] or not _same(topo_vect[e], shunt_bus[e], ints, header[slot, 5]):
-            code = _hash(topo_vect[e], shunt_bus[e], weights)
+            code = _hash(topo_vect[e], shunt_bus[e], keys)
             slots[e, 1] = code
             where = code & (len(table) - 1)
             slot = table[where] - 1
@@ -167,12 +172,12 @@ def _same(topo_vect, shunt_bus, ints, begin):  # pragma: no cover
 
 
 @arithmetic
-def _hash(topo_vect, shunt_bus, weights):  # pragma: no cover
+def _hash(topo_vect, shunt_bus, keys):  # pragma: no cover
     code, n = np.int64(0), len(topo_vect)
     for i in range(n):
-        code += topo_vect[i] * weights[i]
+        code += topo_vect[i] * keys[i]
     for i in range(len(shunt_bus)):
-        code += shunt_bus[i] * weights[n + i]
+        code += shunt_bus[i] * keys[n + i]
     return code ^ (code >> 29)
 
 
@@ -583,7 +588,7 @@ def _flows(e, columns, sizes, constants, given, voltage, memory, places, work): 
             memory[p + i] = memory[q + i] = memory[v + i] = 0.0
             continue
         square = (v_kv[b] / vn_kv[b]) ** 2
-        memory[p + i], memory[q + i], memory[v + i] = shunt[2 * i] * square, shunt[2 * i + 1] * square, v_kv[b]
+        memory[p + i], memory[q + i], memory[v + i] = shunt[4 * i] * square, shunt[4 * i + 1] * square, v_kv[b]
         needed[2 * b] += memory[p + i]
         needed[2 * b + 1] += memory[q + i]
     _generation(e, columns[2 * n_line :], n_gen, gen, gen_p, v_kv, theta, needed, total, memory, begin)

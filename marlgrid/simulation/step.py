@@ -25,7 +25,7 @@ from marlgrid.simulation.own_rules import without
 from marlgrid.simulation.rules import enforce, judge, note_own, refused_by_own, tick
 from marlgrid.simulation.state import Outcome, State, put, take
 from marlgrid.simulation.substations import hold, price
-from marlgrid.simulation.topology import islanded, settle, switch
+from marlgrid.simulation.topology import name_islands, settle, switch
 
 NO_SUBSTATION_ATTACK = SubstationAttack(np.zeros((0, 0), dtype=np.int32), np.zeros((0, 0), dtype=np.int32))
 
@@ -97,9 +97,7 @@ def conclude(system: System, memory: Memory, action: Action, at_reset: bool = Fa
     """Last part of a step, in place: what follows from the solved grid."""
     commands = action.commands
     if _conclude(system.block, memory.block, commands.kind, commands.index, action.first, action.last, at_reset):
-        state = memory.state
-        apart = islanded(system, state.topology) & (state.outcome == Outcome.DIVERGED)
-        state.outcome[apart] = Outcome.ISLANDED
+        name_islands(system, memory)
 
 
 def initial(

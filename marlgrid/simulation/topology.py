@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from marlgrid.compiled import rule, scratch
+from marlgrid.compiled import kernel_in_place, rule, scratch
 from marlgrid.model.system import System
-from marlgrid.powerflow.buses import BusLayout
+from marlgrid.powerflow.buses import BusLayout, hang_together, locate
 from marlgrid.simulation.action import Kind
+from marlgrid.simulation.frame import Memory, view_frame
 from marlgrid.simulation.state import Outcome, Topology
 
 BY_BUSBAR = 2
@@ -21,7 +22,24 @@ def islanded(system: System, topology: Topology) -> np.ndarray:
     return ~layout.connected(buses, np.ones(len(buses), dtype=bool))
 
 
+def name_islands(system: System, memory: Memory) -> None:
+    """Tells apart why there is no solution: ``ISLANDED`` where a busbar in use is cut off from the slack generator."""
+    _name_islands(memory.block, *BusLayout.of(system.grid).arguments)
+
+
 # ---------------------------------------------------------------------------------------------------- kernels
+@kernel_in_place
+def _name_islands(block, position, sub, n_sub, n_line, slack, n_bus) -> None:  # pragma: no cover
+    """Writes: outcome."""
+    state = view_frame(block).state
+    bus, parent = scratch(len(sub), np.int32), scratch(n_bus, np.int32)
+    for e in range(len(state.outcome)):
+        if state.outcome[e] == Outcome.DIVERGED:
+            locate(state.topology.topo_vect[e], state.topology.shunt_bus[e], position, sub, n_sub, n_line, bus)
+            if not hang_together(bus, n_line, slack, parent):
+                state.outcome[e] = Outcome.ISLANDED
+
+
 @rule
 def switch(tables, frame, commands, first, last) -> None:  # pragma: no cover
     """Applies the accepted actions, then attacks, maintenance and hazards, which win over them.

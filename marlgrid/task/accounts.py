@@ -79,12 +79,9 @@ def account(
     """The figures of the step that led to ``after``, and the totals with it. Ended rows cost nothing."""
     figures, totals, newly_lost = _figures(system, after, True, totals, opponent)
     if newly_lost:
-        of_zones = figures.numbers[: -len(OPPONENT_KEYS)].reshape(system.n_zone, len(ZONE_KEYS), -1)
-        for env in np.flatnonzero(after.memory.frame.ran & figures.terminated):
-            unserved = demand.mwh(int(after.scenario[env]), int(after.t[env]), int(after.t_end[env]))
-            totals[env, 2] += unserved
-            of_zones[:, ZONE_KEYS.index("cost_unserved_mwh"), env] = unserved
-            of_zones[:, ZONE_KEYS.index("unserved_mwh_total"), env] = totals[env, 2]
+        for env in np.flatnonzero(after.memory.frame.ran & figures.terminated).tolist():
+            unserved = demand.mwh(after.scenario.item(env), after.t.item(env), after.t_end.item(env))
+            _leave_unserved(env, unserved, totals, figures.numbers)
     return figures, totals
 
 
@@ -190,3 +187,12 @@ def _account(system, block, counted, totals, numbers, terminated, truncated):  #
         numbers[at + 4, e] = outcome
         numbers[at + 5, e] = state.attack.starts[e]
     return newly_lost
+
+
+@kernel_in_place
+def _leave_unserved(e, unserved, totals, numbers):  # pragma: no cover
+    """Adds what each zone's loads do not get after a blackout."""
+    for z in range(totals.shape[2]):
+        totals[e, 2, z] += unserved[z]
+        numbers[N_ZONE_KEYS * z + 4, e] = unserved[z]
+        numbers[N_ZONE_KEYS * z + 12, e] = totals[e, 2, z]
