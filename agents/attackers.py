@@ -23,7 +23,7 @@ from marlgrid.simulation.state import State, put, take
 from marlgrid.task.accounts import zero_totals
 from marlgrid.task.attack_actions import attack_actions
 from marlgrid.task.features import OPPONENT, VectorObservation
-from marlgrid.task.opponents import Opponent, WorstCaseOpponent, opponent_from
+from marlgrid.task.opponents import NoOpponent, Opponent, WorstCaseOpponent, opponent_from
 from marlgrid.task.opponents.registry import OPPONENTS, OWN
 from marlgrid.task.task import Episode, Task
 
@@ -146,32 +146,51 @@ class MixedOpponent:
         whole = no_attack(state.n_env, system.grid.n_line)
         following = list(memory)
         for k, member in enumerate(self.members):
-            rows = np.flatnonzero(chosen == k)
-            if len(rows) == 0:
+            mine = chosen == k
+            if isinstance(member, NoOpponent) or not mine.any():
                 continue
-            part, following[k] = _attack_of(member, system, state, memory[k], rows)
-            whole = _joined(system, whole, part, rows)
+            part, following[k] = _attack_of(member, system, state, memory[k], mine)
+            if part is not None:
+                whole = _joined(system, whole, part, np.flatnonzero(mine))
         return whole, tuple(following)
 
 
-def _attack_of(member: Opponent, system: System, state: State, memory: Any, rows: np.ndarray) -> tuple[Attack, Any]:
-    """The member's attack in some of the episodes, and its memory of all of them."""
-    if len(rows) == state.n_env:
+def _attack_of(
+    member: Opponent, system: System, state: State, memory: Any, mine: np.ndarray
+) -> tuple[Attack | None, Any]:
+    """The member's attack where ``mine`` (n_env,) bool, anything elsewhere (None: nothing anywhere), and its memory."""
+    if mine.all() or not hasattr(member, "bind"):
+        # a question about all episodes takes less than a copy of some of them
         return member.attack(system, state, memory)
+    # who looks ahead is asked about its own, and, if it waits for nothing, where the rules let an attack begin
+    rows = np.flatnonzero(mine & (state.attack.cooldown == 0) & state.running if memory == () else mine)
+    if len(rows) == 0:
+        return None, memory
     attack, after = member.attack(system, take(state, rows), take(memory, rows))
-    return attack, put(memory, rows, after)
+    return _spread(attack, rows, state.n_env), put(memory, rows, after)
+
+
+def _spread(attack: Attack, rows: np.ndarray, n_env: int) -> Attack:
+    """The attacks of some episodes among all of them."""
+
+    def whole(part: np.ndarray) -> np.ndarray:
+        among_all = np.zeros((n_env, *part.shape[1:]), part.dtype)
+        among_all[rows] = part
+        return among_all
+
+    return Attack(whole(attack.duration), attack.subs and SubstationAttack(*map(whole, attack.subs)))
 
 
 def _joined(system: System, whole: Attack, part: Attack, rows: np.ndarray) -> Attack:
     """``whole`` with the attacks of some episodes from ``part``."""
     duration, subs = whole.duration, whole.subs
-    duration[rows] = part.duration
+    duration[rows] = part.duration[rows]
     if part.subs is not None:
         if subs is None:
             n_env, grid = len(duration), system.grid
             subs = SubstationAttack(np.zeros((n_env, grid.n_sub), np.int32), np.zeros((n_env, grid.dim_topo), np.int32))
         for all_of_them, own in zip(subs, part.subs, strict=True):
-            all_of_them[rows] = own
+            all_of_them[rows] = own[rows]
     return Attack(duration, subs)
 
 
@@ -185,10 +204,18 @@ def shares(n: int, weights: Sequence[float]) -> tuple[float, ...]:
     return tuple((given / given.sum()).tolist())
 
 
-def drawn_member(state: State, weights: Sequence[float], stream: int) -> np.ndarray:
+def drawn_member(state: State, weights: tuple[float, ...], stream: int) -> np.ndarray:
     """(n_env,) which member of a mixture an episode has: by its seed, the same at all of its steps."""
     drawn = seeding.uniform(state.seed, np.zeros_like(state.seed), stream, 1)[:, 0]
-    return np.minimum(np.searchsorted(np.cumsum(weights), drawn, side="right"), len(weights) - 1)
+    return _ends(weights).searchsorted(drawn, side="right")
+
+
+@lru_cache(maxsize=16)
+def _ends(weights: tuple[float, ...]) -> np.ndarray:
+    """(n,) where the part of each member ends; the last one has all that is left, whatever was lost in rounding."""
+    ends = np.cumsum(weights)
+    ends[-1] = np.inf
+    return ends
 
 
 def attacker_from(text: str | Path) -> Opponent:

@@ -23,7 +23,7 @@ from marlgrid.model.datasets.customising import Case
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action, Commands, Kind
 from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import Outcome, State
+from marlgrid.simulation.state import State
 from marlgrid.task.actions import DiscreteActions
 from marlgrid.task.menu import Menu
 from marlgrid.task.occasions import occasions
@@ -157,10 +157,13 @@ class MarginReward:
     left: float = 2.0
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        lost = after.outcome > Outcome.TIME_LIMIT
-        strain = np.clip(after.rho - self.margin, 0.0, 1.0).sum(axis=1)
+        # np.clip would take most of the time of a single step's reward
+        strain = -self.strain * np.minimum(np.maximum(after.rho - self.margin, 0.0), 1.0).sum(axis=1)
+        lost = after.lost
+        if not lost.any():
+            return strain
         left = (after.t_end - after.t) / np.maximum(after.t_end - after.t_start, 1)
-        return np.where(lost, -self.blackout - self.left * left, -self.strain * strain)
+        return np.where(lost, -self.blackout - self.left * left, strain)
 
 
 def scales_of(settings: TrainSettings, task: Task) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -28,7 +28,10 @@ class RandomOpponent:
 
     def attack(self, system: System, state: State, memory: tuple[()]) -> tuple[Attack, tuple[()]]:
         duration = np.full(state.n_env, self.duration or system.attack.max_duration, dtype=np.int32)
-        allowed = attack_allowed(system, state, duration) & idle(state)[:, None]
+        allowed = attack_allowed(system, state, duration)
+        if not allowed.any():
+            return Attack(np.zeros(allowed.shape, dtype=np.int32)), memory
+        allowed &= idle(state)[:, None]
         return strike(state, allowed.astype(np.float64), duration), memory
 
 
