@@ -65,26 +65,24 @@ class RLlibParallelEnv(MultiAgentEnv):
         """First observations. With ``act_above`` only idling is open to the agents in a calm first step."""
         seed = None if seed is None else int(seed)
         observations, infos = self.par_env.reset(seed=seed, options=options)
-        return self._shown(observations, infos)
+        self._seen = observations
+        return self._shown(observations, infos, self._skips and self._calm(observations, infos))
 
     def step(self, action_dict: Mapping[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
         """One decision; several steps of the environment if calm ones follow."""
         observations, rewards, terminations, truncations, infos = self._played(dict(action_dict))
-        while self._skips and self.par_env.agents and self._calm(observations, infos):
+        calm = self._skips and self._calm(observations, infos)
+        while calm and self.par_env.agents:
             observations, more, terminations, truncations, infos = self._played({})
             rewards = {agent: rewards[agent] + more[agent] for agent in more}
+            calm = self._calm(observations, infos)
         over = not self.par_env.agents
         lost = over and all(terminations.values())
-        terminations = {**terminations, "__all__": lost}
         # If every agent is flagged truncated, RLlib 2.60 takes the end for a termination; the common flag is enough.
-        truncations = {"__all__": not lost} if over else {**truncations, "__all__": False}
-        seen, infos = self._shown(observations, infos)
-        hidden = self.frozen.keys()
-        rewards, terminations, truncations = (
-            {agent: value for agent, value in column.items() if agent not in hidden}
-            for column in (rewards, terminations, truncations)
-        )
-        return seen, rewards, terminations, truncations, infos
+        truncations = {"__all__": not lost} if over else {**self._of_learners(truncations), "__all__": False}
+        terminations = {**self._of_learners(terminations), "__all__": lost}
+        seen, infos = self._shown(observations, infos, calm)
+        return seen, self._of_learners(rewards), terminations, truncations, infos
 
     def render(self) -> Any:
         return self.par_env.render()
@@ -112,25 +110,27 @@ class RLlibParallelEnv(MultiAgentEnv):
         self._seen = steps[0]
         return steps
 
-    def _shown(self, observations: dict, infos: Mapping) -> tuple[dict, dict]:
-        """What RLlib gets: with the state if asked for, and nothing but idling in calm steps."""
-        self._seen = observations
-        calm = self._skips and observations and self._calm(observations, infos)
-        observations = {agent: seen for agent, seen in observations.items() if agent not in self.frozen}
+    def _shown(self, observations: dict, infos: dict, calm: bool) -> tuple[dict, dict]:
+        """What RLlib gets: of the agents that it knows, with the state if asked for; nothing but idling in calm."""
+        observations = self._of_learners(observations)
         if calm:
             observations = {agent: {**seen, MASK: _only_idle(seen[MASK])} for agent, seen in observations.items()}
         if self.with_state and observations:
             state = self.par_env.state()
             observations = {agent: {**seen, STATE: state} for agent, seen in observations.items()}
-        return observations, {agent: own for agent, own in infos.items() if agent not in self.frozen}
+        return observations, self._of_learners(infos)
+
+    def _of_learners(self, column: dict[str, Any]) -> dict[str, Any]:
+        """The values by agent without those of frozen ones."""
+        return {agent: own for agent, own in column.items() if agent not in self.frozen} if self.frozen else column
 
     def _calm(self, observations: Mapping[str, Mapping], infos: Mapping[str, Mapping]) -> bool:
         if self.frozen:
             return all(np.sum(observations[agent][MASK]) <= 1 for agent in self.possible_agents)
-        if max(own["max_rho"] for own in infos.values()) >= self.act_above:
-            return False
         occasion = getattr(self.par_env, "occasion", None)
-        return occasion is None or not occasion(self.act_above)
+        if occasion is not None:
+            return not occasion(self.act_above)
+        return max(own["max_rho"] for own in infos.values()) < self.act_above
 
 
 def idle_choice(space: spaces.Space) -> int | np.ndarray:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from marlgrid import seeding
+from marlgrid.compiled import kernel_in_place
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Attack, no_attack
 from marlgrid.simulation.state import State
@@ -60,14 +61,9 @@ def drawn_line(weight: np.ndarray, draw: np.ndarray) -> np.ndarray:
 
     ``draw`` (n_env,) is in [0, 1).
     """
-    n_env, n_line = weight.shape
-    if n_line == 0:
-        return np.full(n_env, -1)
-    until = np.cumsum(weight, axis=1)
-    total = until[:, -1]
-    target = np.minimum(draw * total, np.nextafter(total, 0.0))  # rounding must not pass the last line with a weight
-    chosen = np.minimum((until <= target[:, None]).sum(axis=1), n_line - 1)
-    return np.where(total > 0, chosen, -1)
+    line = np.empty(len(weight), dtype=np.int64)
+    _draw_line(weight, draw, line)
+    return line
 
 
 def strike(state: State, weight: np.ndarray, duration: np.ndarray) -> Attack:
@@ -85,3 +81,17 @@ def geometric(state: State, stream: int, mean: float, n: int) -> np.ndarray:
         return np.ones((state.n_env, n), dtype=np.int64)
     drawn = seeding.uniform(state.seed, state.t, stream, n)
     return 1 + np.floor(np.log1p(-drawn) / math.log1p(-1.0 / mean)).astype(np.int64)
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+@kernel_in_place
+def _draw_line(weight, draw, line):  # pragma: no cover
+    for e in range(len(line)):
+        total, until, passed = 0.0, 0.0, 0
+        for l in range(weight.shape[1]):
+            total += weight[e, l]
+        for l in range(weight.shape[1]):
+            until += weight[e, l]
+            # rounding must not pass the last line with a weight
+            passed += until <= draw[e] * total and until < total
+        line[e] = passed if total > 0 else -1
