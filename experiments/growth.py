@@ -2,6 +2,7 @@
 
 One agent that does nothing steps pandapower's networks one at a time. The solver is timed where it is called; what the
 step takes besides is the part around it, which should grow no faster than the number of buses. CPU seconds throughout.
+Lines are limited to a multiple of what they carry at first: by its own limits the largest network ends at once.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -23,10 +24,14 @@ from tqdm import tqdm
 
 import marlgrid
 from experiments.speed import Budget, pin_to_one_core
-from marlgrid.powerflow import power_flow
-from marlgrid.powerflow.base import Flow, PowerFlow, PowerFlowInput
+from marlgrid.model.system import System
+from marlgrid.model.time_series import TimeSeries
+from marlgrid.powerflow.base import Flow, PowerFlowInput
+from marlgrid.powerflow.newton import NewtonPowerFlow
 
-CASES = ("case14", "case118", "case300", "case1354pegase")
+CASES = ("case14", "case118", "case300", "case1354pegase", "case2869pegase")
+SPARE = 4.0
+"""Thermal limits over the flows of a first row."""
 SLOPE = 1.0
 """Largest exponent of the part of a step around the solver."""
 
@@ -43,23 +48,25 @@ class Point:
 
 
 class Timed:
-    """A solver that keeps the time of its calls."""
+    """Newton's solver, with the time of its calls."""
 
-    def __init__(self, solver: PowerFlow) -> None:
+    def __init__(self, solver: NewtonPowerFlow) -> None:
         self.solver = solver
         self.seconds = 0.0
 
     def solve(self, inputs: PowerFlowInput, start: np.ndarray, rows: np.ndarray) -> Flow:
+        return self.solver.solve(inputs, start, rows)
+
+    def solve_into(self, *arguments: np.ndarray) -> None:
         begun = process_time()
-        flow = self.solver.solve(inputs, start, rows)
+        self.solver.solve_into(*arguments)
         self.seconds += process_time() - begun
-        return flow
 
 
 def measure(case: str, seconds: float) -> Point:
     """Steps a case for a time, after one episode's start that compiles what is to be compiled."""
-    system, series = marlgrid.load_case(getattr(pandapower.networks, case)(), zones=1)
-    solver = Timed(power_flow("newton", system.grid))
+    system, series = with_spare(*marlgrid.load_case(getattr(pandapower.networks, case)(), zones=1))
+    solver = Timed(NewtonPowerFlow(system.grid))
     env = marlgrid.parallel_env((system, series), power_flow=solver)
     step, around, played = [], [], 0.0
     episode, warm_up = 0, True
@@ -79,6 +86,16 @@ def measure(case: str, seconds: float) -> Point:
     whole, besides = 1e6 * median(step), 1e6 * median(around)
     tqdm.write(f"{case}: {whole:.0f} us a step, {besides:.0f} us around the solver", file=sys.stderr)
     return Point(case, system.grid.n_sub, whole, whole - besides, besides)
+
+
+def with_spare(system: System, series: TimeSeries) -> tuple[System, TimeSeries]:
+    """The same grid with limits that its lines keep."""
+    unguarded = replace(system.parameters, no_overflow_disconnection=True)
+    env = marlgrid.parallel_env((replace(system, parameters=unguarded), series))
+    _start(env, 0)
+    amps = env.current.flow.a_or[0]
+    limited = replace(system.grid, thermal_limit=SPARE * np.maximum(amps, amps.mean()))
+    return replace(system, grid=limited), series
 
 
 def _start(env: Any, seed: int) -> int:

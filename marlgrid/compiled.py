@@ -28,9 +28,10 @@ def kernel(function: Callable[..., Any]) -> Any:
 def kernel_in_place(function: Callable[..., Any]) -> Any:
     """A kernel called from Python that makes no arrays but ``scratch``: no references are counted.
 
-    Counting those to the arrays of a state took half of the time of a step's kernels.
+    Counting those to the arrays of a state took half of the time of a step's kernels. A division by zero is infinite:
+    looking out for zeros keeps loops from working on several numbers at once.
     """
-    return _watching(njit(cache=True, nogil=True, no_cfunc_wrapper=True, _nrt=False)(function))
+    return _watching(njit(cache=True, nogil=True, no_cfunc_wrapper=True, _nrt=False, error_model="numpy")(function))
 
 
 @intrinsic
@@ -68,13 +69,13 @@ def rule(function: Callable[..., Any]) -> Any:
     Nor may it return an array that it was given to a ``kernel`` or ``subkernel``, which would let go of it twice.
 
     Counting references to the arrays it is handed would take longer than the rule itself (measured on the judge of
-    actions: 9 times, and twice for the call).
+    actions: 9 times, and twice for the call). A division by zero is infinite, as in the kernels above.
     """
-    return _inner(function, _nrt=False, forceinline=True)
+    return _inner(function, _nrt=False, forceinline=True, error_model="numpy")
 
 
 def arithmetic(function: Callable[..., Any]) -> Any:
-    """A rule of floating-point numbers: a product and a sum may be rounded once, a division by zero is infinite."""
+    """A rule of floating-point numbers: a product and a sum may be rounded once, as in no other."""
     fast = {"contract", "nsz", "arcp"}
     return _inner(function, _nrt=False, forceinline=True, error_model="numpy", fastmath=fast)
 

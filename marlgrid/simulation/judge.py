@@ -88,7 +88,8 @@ AREA_PAD = np.dtype([("lines", "i4"), ("subs", "i4")])
 
 
 class Footprints(NamedTuple):
-    """Actions grouped so that the judge always agrees within a group: only the busbars they assign differ."""
+    """Actions grouped so that the judge always agrees within a group: only busbars or ratios that they set differ, or
+    whether they connect or disconnect a line."""
 
     commands: Commands
     start: np.ndarray
@@ -104,8 +105,8 @@ def footprints(actions: list[Commands], zone: np.ndarray) -> Footprints:
     groups: dict[bytes, int] = {}
     chosen, group = [], np.empty(len(actions), dtype=np.int32)
     for a, commands in enumerate(actions):
-        value = np.where(commands.kind == Kind.SET_BUS, np.sign(commands.value), commands.value)
-        key = b"".join(column.tobytes() for column in (zone[a], commands.kind, commands.index, value))
+        columns = (zone[a], commands.kind, commands.index, _told_apart(commands))
+        key = b"".join(column.tobytes() for column in columns)
         if key not in groups:
             groups[key] = len(groups)
             chosen.append(a)
@@ -113,6 +114,15 @@ def footprints(actions: list[Commands], zone: np.ndarray) -> Footprints:
     picked = [actions[a] for a in chosen]
     start = np.concatenate([[0], np.cumsum([len(commands.kind) for commands in picked])]).astype(np.int32)
     return Footprints(concatenate(picked), start, zone[chosen].astype(np.int32), group)
+
+
+def _told_apart(commands: Commands) -> np.ndarray:
+    """The values as far as the judge tells them apart."""
+    kind, value = commands.kind, commands.value
+    if len(kind) == 1 and kind[0] == Kind.SET_LINE_STATUS:  # nothing contradicts it
+        return np.abs(value)
+    within = (kind == Kind.CURTAIL) & (value >= 0) & (value <= 1)
+    return np.where(within, 1.0, np.where(kind == Kind.SET_BUS, np.sign(value), value))
 
 
 # ---------------------------------------------------------------------------------------------------- kernels
