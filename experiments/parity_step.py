@@ -10,7 +10,7 @@ from marlgrid.model.system import System
 from marlgrid.model.time_series import Injections
 from marlgrid.powerflow.base import Flow, PowerFlow, PowerFlowInput
 from marlgrid.simulation.action import Action, Kind, no_attack
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import Outcome, State
 from marlgrid.simulation.step import advance

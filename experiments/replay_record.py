@@ -16,7 +16,7 @@ from experiments.robustness_play import Cell, Study
 from marlgrid.render.style import clock
 from marlgrid.render.summary import split_substations, zone_summaries
 from marlgrid.simulation.frame import power_flow_input
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.task import Task
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from marlgrid.model.rule_set import RuleSet as RuleSet
     from marlgrid.model.system import System as System
     from marlgrid.model.zones import Zones as Zones
-    from marlgrid.simulation.judge import Reason as Reason
+    from marlgrid.simulation.reason import Reason as Reason
     from marlgrid.simulation.state import Outcome as Outcome
     from marlgrid.task.menu import Menu as Menu
     from marlgrid.task.task import Task as Task

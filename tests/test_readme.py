@@ -25,7 +25,7 @@ def test_block_runs(block, tmp_path, monkeypatch):
 
 
 def test_reason_codes_are_documented():
-    from marlgrid.simulation.judge import Reason
+    from marlgrid.simulation.reason import Reason
 
     for reason in Reason:
         assert f"| {int(reason)} | `{reason.name}` |" in README

@@ -9,7 +9,7 @@ import numpy as np
 
 from marlgrid.model.grid import Grid
 from marlgrid.powerflow.base import Flow, PowerFlowInput
-from marlgrid.powerflow.solution import flows
+from marlgrid.powerflow.ohm import flows
 
 
 def branch_admittances(grid: Grid) -> np.ndarray:

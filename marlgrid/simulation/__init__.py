@@ -8,7 +8,7 @@ from marlgrid.simulation.action import Commands as Commands
 from marlgrid.simulation.action import Kind as Kind
 from marlgrid.simulation.action import SubstationAttack as SubstationAttack
 from marlgrid.simulation.forecast import simulate as simulate
-from marlgrid.simulation.judge import Reason as Reason
+from marlgrid.simulation.reason import Reason as Reason
 from marlgrid.simulation.rules import Ruling as Ruling
 from marlgrid.simulation.rules import attack_allowed as attack_allowed
 from marlgrid.simulation.rules import enforce as enforce

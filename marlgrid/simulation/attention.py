@@ -12,7 +12,7 @@ import numpy as np
 from marlgrid.compiled import rule, scratch
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Kind
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import Outcome, State
 
 

@@ -9,8 +9,8 @@ from marlgrid.model.system import System
 from marlgrid.simulation import rules
 from marlgrid.simulation.action import Action, no_attack
 from marlgrid.simulation.frame import Memory
-from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.own_rules import without
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import Outcome, State
 
 STANDSTILL_MW = 1e-7

@@ -10,7 +10,7 @@ import numpy as np
 
 from marlgrid.compiled import rule, scratch
 from marlgrid.simulation.action import Kind
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import Outcome
 
 TOLERANCE_MW = 0.01

@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import kernel_in_place, rule, scratch
-from marlgrid.simulation.action import Commands, Kind, concatenate
-
-
-class Reason(IntEnum):
-    """Why the action of a zone was refused."""
-
-    ACCEPTED = 0
-    NOT_IN_ZONE = 1
-    """It touches or warns of an element of another zone, or switches a tie line that the zone may not switch."""
-    AMBIGUOUS_LINE = 2
-    """Its commands on a line contradict each other, or ask for a status that does not exist."""
-    AMBIGUOUS_BUS = 3
-    """Its commands on a busbar contradict each other, or the busbar does not exist."""
-    REDISPATCH_OUT_OF_RANGE = 4
-    """More than the ramp, or a generator that cannot be redispatched."""
-    CURTAILMENT_OUT_OF_RANGE = 5
-    """Not a ratio in [0, 1], or a generator that is not renewable."""
-    STORAGE_OUT_OF_RANGE = 6
-    """More than the storage can absorb or produce."""
-    TOO_MANY_LINES = 7
-    """More line statuses than the quota."""
-    TOO_MANY_SUBS = 8
-    """More substations than the quota."""
-    LINE_COOLDOWN = 9
-    SUB_COOLDOWN = 10
-    STORAGE_DISCONNECTED = 11
-    """Power asked of a storage that is on no busbar."""
-    REDISPATCH_TARGET_OUT_OF_RANGE = 12
-    """The summed redispatch would exceed pmax - pmin."""
-    GEN_SWITCHED_OFF = 13
-    """Redispatch of a generator that stands still, where the parameters forbid it."""
-    DISPATCH_INFEASIBLE = 14
-    """The joint dispatch had no solution; charged to the zones that asked for dispatch in that step."""
-    OWN_RULE = 15
-    """A rule of the user's own forbids it."""
-    GEN_SWITCHED_TOO_SOON = 16
-    """A generator of the zone started or stopped before its minimum time; what the zone asked for was played."""
+from marlgrid.compiled import rule, scratch
+from marlgrid.simulation.action import Kind
+from marlgrid.simulation.notepad import AREA_PAD, LINE_PAD, PLACE_PAD, SUB_PAD, keep_impact, mark_impact, note, wipe
+from marlgrid.simulation.reason import Reason
 
 
 class Seen(NamedTuple):
@@ -80,52 +45,6 @@ def with_schedule(seen, schedule) -> Seen:  # pragma: no cover
     return Seen(topo_vect, cooldown_line, cooldown_sub, target, modified, actual, schedule)
 
 
-LINE_PAD = np.dtype([("set", "i1"), ("change", "?"), ("hit", "?")])
-PLACE_PAD = np.dtype([("set", "i1"), ("change", "?")])
-SUB_PAD = np.dtype([("hit", "?")])
-AREA_PAD = np.dtype([("lines", "i4"), ("subs", "i4")])
-"""One zone's commands spread out by element, and what they hit: the judge's notepad, blank between two judgements."""
-
-
-class Footprints(NamedTuple):
-    """Actions grouped so that the judge always agrees within a group: only busbars or ratios that they set differ, or
-    whether they connect or disconnect a line."""
-
-    commands: Commands
-    start: np.ndarray
-    """(n_group + 1,) int32 commands ``start[g]`` to ``start[g + 1]`` are one action of group g."""
-    zone: np.ndarray
-    """(n_group,) int32."""
-    group: np.ndarray
-    """(n_action,) int32 group of each action."""
-
-
-def footprints(actions: list[Commands], zone: np.ndarray) -> Footprints:
-    """Groups ``actions``, asked by ``zone`` (n_action,)."""
-    groups: dict[bytes, int] = {}
-    chosen, group = [], np.empty(len(actions), dtype=np.int32)
-    for a, commands in enumerate(actions):
-        columns = (zone[a], commands.kind, commands.index, _told_apart(commands))
-        key = b"".join(column.tobytes() for column in columns)
-        if key not in groups:
-            groups[key] = len(groups)
-            chosen.append(a)
-        group[a] = groups[key]
-    picked = [actions[a] for a in chosen]
-    start = np.concatenate([[0], np.cumsum([len(commands.kind) for commands in picked])]).astype(np.int32)
-    return Footprints(concatenate(picked), start, zone[chosen].astype(np.int32), group)
-
-
-def _told_apart(commands: Commands) -> np.ndarray:
-    """The values as far as the judge tells them apart."""
-    kind, value = commands.kind, commands.value
-    if len(kind) == 1 and kind[0] == Kind.SET_LINE_STATUS:  # nothing contradicts it
-        return np.abs(value)
-    within = (kind == Kind.CURTAIL) & (value >= 0) & (value <= 1)
-    return np.where(within, 1.0, np.where(kind == Kind.SET_BUS, np.sign(value), value))
-
-
-# ---------------------------------------------------------------------------------------------------- kernels
 @rule
 def judge_zones(tables, commands, first, last, seen, reason, line_impacted, sub_impacted) -> None:  # pragma: no cover
     """Writes the verdict on each zone's commands, and what the accepted ones impact."""
@@ -150,20 +69,6 @@ def judge_actions(tables, commands, start, zone, group, seen, allowed, mask) -> 
             mask[e, a] = allowed[group[a]]
 
 
-@kernel_in_place
-def note_impact(tables, commands, topo_vect, line_impacted, sub_impacted) -> None:  # pragma: no cover
-    """Writes what the commands of one action impact on ``topo_vect`` (dim_topo,), whether or not they are allowed."""
-    line, place, rules = tables.line, tables.place, tables.rules
-    kind, index, value = commands
-    line_pad, place_pad = scratch(len(line), LINE_PAD), scratch(len(place), PLACE_PAD)
-    sub_pad, area_pad = scratch(len(sub_impacted), SUB_PAD), scratch(rules[0].n_area, AREA_PAD)
-    pads = line_pad, place_pad, sub_pad, area_pad
-    end = len(kind)
-    _note(tables, kind, index, value, 0, end, 0, line_pad, place_pad)
-    _impact(line, place, rules, kind, index, 0, end, 0, topo_vect, line_pad, place_pad, sub_pad, area_pad)
-    _keep_impact(tables, commands, 0, end, pads, line_impacted, sub_impacted)
-
-
 @rule
 def _row(seen, e):  # pragma: no cover
     """What the judge reads of one environment."""
@@ -184,48 +89,15 @@ def _zones_of_row(tables, commands, first, last, row, pads, reason, line_impacte
         if first[z] < last[z]:
             reason[z] = _judge(tables, commands, first[z], last[z], z, row, pads)
             if reason[z] == 0:
-                _keep_impact(tables, commands, first[z], last[z], pads, line_impacted, sub_impacted)
-            _wipe(tables, commands, first[z], last[z], pads)
+                keep_impact(tables, commands, first[z], last[z], pads, line_impacted, sub_impacted)
+            wipe(tables, commands, first[z], last[z], pads)
 
 
 @rule
 def _actions_of_row(tables, commands, start, zone, row, pads, allowed):  # pragma: no cover
     for a in range(len(zone)):
         allowed[a] = _judge(tables, commands, start[a], start[a + 1], zone[a], row, pads) == 0
-        _wipe(tables, commands, start[a], start[a + 1], pads)
-
-
-@rule
-def _wipe(tables, commands, begin, end, pads):  # pragma: no cover
-    """Blanks the notepad."""
-    place, (line_pad, place_pad, sub_pad, _) = tables.place, pads
-    for c in range(begin, end):
-        i = commands.index[c]
-        if commands.kind[c] <= Kind.CHANGE_LINE_STATUS:
-            line_pad[i].set = 0
-            line_pad[i].change = False
-            line_pad[i].hit = False
-        elif commands.kind[c] <= Kind.CHANGE_BUS:
-            place_pad[i].set = 0
-            place_pad[i].change = False
-            sub_pad[place[i].sub].hit = False
-            if place[i].line >= 0:
-                line_pad[place[i].line].hit = False
-
-
-@rule
-def _keep_impact(tables, commands, begin, end, pads, line_impacted, sub_impacted):  # pragma: no cover
-    """Keeps what the notepad says was hit."""
-    place, (line_pad, _, sub_pad, _) = tables.place, pads
-    for c in range(begin, end):
-        kind, i = commands.kind[c], commands.index[c]
-        if kind > Kind.CHANGE_BUS:
-            continue
-        line = i if kind <= Kind.CHANGE_LINE_STATUS else place[i].line
-        if line >= 0 and line_pad[line].hit:
-            line_impacted[line] = True
-        if kind >= Kind.SET_BUS and sub_pad[place[i].sub].hit:
-            sub_impacted[place[i].sub] = True
+        wipe(tables, commands, start[a], start[a + 1], pads)
 
 
 @rule
@@ -235,13 +107,13 @@ def _judge(tables, commands, begin, end, zone, row, pads):  # pragma: no cover
     kind, index, value = commands
     topo, cooldown_line, cooldown_sub, target, modified, actual, scheduled_p = row
     line_pad, place_pad, sub_pad, area_pad = pads
-    verdict = _note(tables, kind, index, value, begin, end, zone, line_pad, place_pad)
+    verdict = note(tables, kind, index, value, begin, end, zone, line_pad, place_pad)
     if verdict == 0:
         verdict = _contradictions(line, place, kind, index, begin, end, line_pad, place_pad)
     if verdict == 0:
         verdict = _injections(gen, storage, rules, kind, index, value, begin, end, topo, place_pad)
     if verdict == 0:
-        verdict = _impact(
+        verdict = mark_impact(
             line, place, rules, kind, index, begin, end, zone, topo, line_pad, place_pad, sub_pad, area_pad
         )
     if verdict == 0:
@@ -250,54 +122,6 @@ def _judge(tables, commands, begin, end, zone, row, pads):  # pragma: no cover
         verdict = _cooldowns(place, rules, kind, index, begin, end, cooldown_line, cooldown_sub, line_pad, sub_pad)
     if verdict == 0:
         verdict = _targets(gen, rules, kind, index, value, begin, end, target, modified, actual, scheduled_p)
-    return verdict
-
-
-@rule
-def _may_switch(line, rules, i, zone):  # pragma: no cover
-    """Whether the zone may set the status of line i (an inner line, or a tie it has a say in)."""
-    if line[i].or_zone == line[i].ex_zone:
-        return line[i].or_zone == zone
-    by_origin = line[i].or_zone == zone and rules[0].tie_switch_or
-    return by_origin or (line[i].ex_zone == zone and rules[0].tie_switch_ex)
-
-
-@rule
-def _note(tables, kind, index, value, begin, end, zone, line_pad, place_pad):  # pragma: no cover
-    """Spreads the commands out; refuses what is not the zone's or not a value at all."""
-    line, place, rules = tables.line, tables.place, tables.rules
-    verdict = Reason.ACCEPTED
-    for c in range(begin, end):
-        i = index[c]
-        if kind[c] <= Kind.CHANGE_LINE_STATUS:
-            owned = _may_switch(line, rules, i, zone)
-            if kind[c] == Kind.SET_LINE_STATUS:
-                line_pad[i].set = np.int8(value[c])
-                if value[c] != 1 and value[c] != -1:
-                    verdict = Reason.AMBIGUOUS_LINE
-            else:
-                line_pad[i].change = True
-        elif kind[c] == Kind.SET_BUS:
-            owned = place[i].zone == zone
-            place_pad[i].set = np.int8(value[c])
-            exists = 1 <= value[c] <= rules[0].n_busbar and value[c] == np.floor(value[c])
-            if not exists and value[c] != -1:
-                verdict = Reason.AMBIGUOUS_BUS
-        elif kind[c] == Kind.CHANGE_BUS:
-            owned = place[i].zone == zone
-            place_pad[i].change = True
-            if rules[0].n_busbar != 2:
-                verdict = Reason.AMBIGUOUS_BUS
-        elif kind[c] == Kind.SET_STORAGE:
-            owned = tables.storage[i].zone == zone
-        elif kind[c] == Kind.RAISE_ALARM:
-            owned = tables.may_alarm[zone, i]
-        elif kind[c] == Kind.RAISE_ALERT:
-            owned = tables.may_alert[zone, i]
-        else:
-            owned = tables.gen[i].zone == zone
-        if not owned:
-            verdict = Reason.NOT_IN_ZONE
     return verdict
 
 
@@ -327,54 +151,6 @@ def _contradictions(line, place, kind, index, begin, end, line_pad, place_pad): 
 
 
 @rule
-def _impact(
-    line, place, rules, kind, index, begin, end, zone, topo, line_pad, place_pad, sub_pad, area_pad
-):  # pragma: no cover
-    """Marks the impacted lines and substations (Grid2Op's topological impact) and counts them by area.
-
-    Refused where a busbar would switch a line that the zone may not switch.
-    """
-    verdict = Reason.ACCEPTED
-    for a in range(len(area_pad)):
-        area_pad[a].lines = 0
-        area_pad[a].subs = 0
-    for c in range(begin, end):
-        i = index[c]
-        if kind[c] > Kind.CHANGE_BUS:
-            continue
-        if kind[c] <= Kind.CHANGE_LINE_STATUS:
-            area_pad[line[i].area].lines += not line_pad[i].hit
-            line_pad[i].hit = True
-            continue
-        l = place[i].line
-        if l >= 0:
-            connected = topo[line[l].or_pos] > 0
-            or_bus = place_pad[line[l].or_pos].set
-            ex_bus = place_pad[line[l].ex_pos].set
-            by_bus = (or_bus < 0 or ex_bus < 0) if connected else (or_bus > 0 or ex_bus > 0)
-            if by_bus:
-                if not _may_switch(line, rules, l, zone):
-                    verdict = Reason.NOT_IN_ZONE
-                area_pad[line[l].area].lines += not line_pad[l].hit
-                line_pad[l].hit = True
-            if by_bus or (not connected and (line_pad[l].set != 0 or line_pad[l].change)):
-                continue
-        area_pad[place[i].area].subs += not sub_pad[place[i].sub].hit
-        sub_pad[place[i].sub].hit = True
-    return verdict
-
-
-@rule
-def _quotas(rules, area_pad):  # pragma: no cover
-    for a in range(len(area_pad)):
-        if area_pad[a].lines > rules[0].max_line:
-            return Reason.TOO_MANY_LINES
-        if area_pad[a].subs > rules[0].max_sub:
-            return Reason.TOO_MANY_SUBS
-    return Reason.ACCEPTED
-
-
-@rule
 def _injections(gen, storage, rules, kind, index, value, begin, end, topo, place_pad):  # pragma: no cover
     """Ranges of redispatch, curtailment and storage; limits are compared in single precision, as Grid2Op does."""
     for c in range(begin, end):
@@ -394,6 +170,16 @@ def _injections(gen, storage, rules, kind, index, value, begin, end, topo, place
             rejoins = place_pad[pos].set > 0 or place_pad[pos].change
             if rules[0].storage_needs_bus and topo[pos] < 0 and not rejoins and abs(asked) >= 1e-7:
                 return Reason.STORAGE_DISCONNECTED
+    return Reason.ACCEPTED
+
+
+@rule
+def _quotas(rules, area_pad):  # pragma: no cover
+    for a in range(len(area_pad)):
+        if area_pad[a].lines > rules[0].max_line:
+            return Reason.TOO_MANY_LINES
+        if area_pad[a].subs > rules[0].max_sub:
+            return Reason.TOO_MANY_SUBS
     return Reason.ACCEPTED
 
 

@@ -12,10 +12,12 @@ from marlgrid.compiled import kernel_in_place, rule, scratch
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
 from marlgrid.simulation.action import Action, Attack, Commands, do_nothing
+from marlgrid.simulation.footprints import Footprints
 from marlgrid.simulation.frame import Memory, framed, view_frame
 from marlgrid.simulation.frame import Ruling as Ruling
-from marlgrid.simulation.judge import Footprints, Reason, judge_actions, judge_zones, seen_by_judge, with_schedule
+from marlgrid.simulation.judge import judge_actions, judge_zones, seen_by_judge, with_schedule
 from marlgrid.simulation.own_rules import forbidden, narrow, without
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import State
 from marlgrid.simulation.substations import committed, price
 

@@ -20,8 +20,8 @@ from marlgrid.simulation.attention import begin, register
 from marlgrid.simulation.commitment import blame, note_running, start_and_stop
 from marlgrid.simulation.dispatch import charge, schedule
 from marlgrid.simulation.frame import FramedState, Memory, Ruling, view_frame
-from marlgrid.simulation.judge import Reason
 from marlgrid.simulation.own_rules import without
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.rules import enforce, judge, note_own, refused_by_own, tick
 from marlgrid.simulation.state import Outcome, State, put, take
 from marlgrid.simulation.substations import hold, price

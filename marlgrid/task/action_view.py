@@ -10,7 +10,8 @@ import numpy as np
 
 from marlgrid.model.system import System
 from marlgrid.simulation.action import NO_COMMANDS, Commands, Kind, add, canonical, joint, no_attack
-from marlgrid.simulation.judge import Reason, note_impact
+from marlgrid.simulation.notepad import note_impact
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.rules import enforce
 from marlgrid.simulation.state import State, take
 from marlgrid.task.commands import in_words, make_action

@@ -10,7 +10,7 @@ import numpy as np
 
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Commands, Kind, concatenate
-from marlgrid.simulation.judge import Footprints, footprints
+from marlgrid.simulation.footprints import Footprints, footprints
 from marlgrid.simulation.rules import action_mask, legal
 from marlgrid.simulation.state import State
 from marlgrid.task.busbars import configurations

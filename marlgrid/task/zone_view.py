@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Commands
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.attributes import ATTRIBUTES
 from marlgrid.task.commands import make_action

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from marlgrid.simulation.action import Commands, Kind, add, canonical, no_attack
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.rules import enforce
 from marlgrid.task.hand_built import ELEMENTS, checked
 from tests.simulation.small import asks, commands, play, small_system, start

@@ -7,7 +7,7 @@ import pytest
 
 from marlgrid.model.attention import AttentionRules
 from marlgrid.simulation.action import Attack, Kind, joint
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import Outcome, put, take
 from tests.simulation.small import GivenCurrents, asks, commands, play, small_system, start
 

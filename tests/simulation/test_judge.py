@@ -10,7 +10,7 @@ import pytest
 from marlgrid.model.rule_set import RULE_SETS, RuleSet
 from marlgrid.model.zones import make_zones
 from marlgrid.simulation.action import Attack, Kind, joint, no_attack
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.rules import enforce, legal
 from tests.simulation.small import asks, commands, play, small_system, start
 

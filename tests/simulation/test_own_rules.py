@@ -9,7 +9,7 @@ import pytest
 
 from marlgrid.model.rule_set import RuleSet
 from marlgrid.simulation.action import Attack, Kind, joint, no_attack
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.rules import enforce, legal
 from marlgrid.task.actions import DiscreteActions
 from marlgrid.task.menu import Menu

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marlgrid.simulation.action import Attack, Kind
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.rules import attack_allowed
 from tests.simulation.small import GivenCurrents, StillSeries, asks, play, small_system, start
 

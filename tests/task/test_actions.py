@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 
 from marlgrid.simulation.action import Kind, no_attack
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.rules import enforce
 from marlgrid.task.actions import DiscreteActions, MultiDiscreteActions
 from marlgrid.task.commands import make_action

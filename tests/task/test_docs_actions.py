@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.task.action_view import ActionView
 from marlgrid.task.commands import make_action
 from tests.simulation.small import small_grid

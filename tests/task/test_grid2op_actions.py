@@ -11,7 +11,7 @@ import pytest
 from marlgrid.model.datasets.case import load_case
 from marlgrid.powerflow import power_flow
 from marlgrid.simulation.action import Kind
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.step import initial
 from marlgrid.task.action_view import ActionView
 from marlgrid.task.commands import make_action

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import marlgrid
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.attributes import ATTRIBUTES, attribute_table, shape
 from marlgrid.task.commands import split_by_zone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import Outcome, take
 from marlgrid.task.accounts import OPPONENT_KEYS, ZONE_KEYS
 from marlgrid.task.actions import DiscreteActions, MultiDiscreteActions

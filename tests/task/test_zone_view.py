@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import marlgrid
-from marlgrid.simulation.judge import Reason
+from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import Outcome
 from marlgrid.task.attributes import ATTRIBUTES
 from marlgrid.task.features import VectorObservation
