@@ -38,6 +38,7 @@ class AdversarialSettings(TrainSettings):
     attacker_iterations: int = setting(25, "PPO iterations of each attacker")
     attacker_batch: int = setting(2000, "decisions per iteration of an attacker, who decides once or twice in a day")
     defender_iterations: int = setting(40, "PPO iterations of the defenders in each later generation")
+    defender_imitate: int = setting(0, "of these the first, in which they learn what a greedy search would do")
     opponent: str = setting("random+weighted", "scripted attackers of the pool, joined by +")
     attacked_share: float = setting(0.75, "part of the defenders' episodes in which an attacker is there")
     sampling: str = setting("prioritised", "how attackers of the pool are met: uniform, or prioritised by win rate")
@@ -139,7 +140,7 @@ def phase_settings(
     common = replace(
         plain(settings),
         name=path,
-        imitate=0 if number else settings.imitate,
+        imitate=(0 if side == ATTACKERS else settings.defender_imitate) if number else settings.imitate,
         iterations=length(settings, side, number),
         seed=settings.seed + 1000 * number + (500 if side == ATTACKERS else 0),
     )

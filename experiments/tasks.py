@@ -21,7 +21,7 @@ from marlgrid.env.registry import make_task
 from marlgrid.model.datasets.case import load_case
 from marlgrid.model.datasets.customising import Case
 from marlgrid.model.system import System
-from marlgrid.simulation.action import Action, Commands, Kind
+from marlgrid.simulation.action import Action
 from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
 from marlgrid.task.actions import DiscreteActions
@@ -121,26 +121,18 @@ def gentle_actions(system: System, pad: bool = False, splits: bool = False) -> D
     A random bus split or disconnection blacks out a loaded grid within minutes, so learning starts without them;
     ``splits`` adds the busbar configurations.
     """
-    menu = zone_menu(splits)
-    actions = {
-        agent: [option for part in menu.components(system, zone) for option in part.options if not _takes_out(option)]
-        for zone, agent in enumerate(system.zones.agents)
-    }
-    return DiscreteActions(system, actions=actions, pad=pad)
+    return DiscreteActions(system, zone_menu(splits), pad=pad)
 
 
 def zone_menu(splits: bool = False) -> Menu:
-    """The ready actions that the zones' are chosen from."""
+    """The ready actions of the zones."""
     return Menu(
         kinds=("line", *(["bus"] if splits else []), "redispatch", "curtail", "storage"),
+        line="connect",
         redispatch=(-1.0, 1.0),
         curtail=(0.25, 0.5, 0.75, 1.0),
         storage=(-1.0, 1.0),
     )
-
-
-def _takes_out(commands: Commands) -> bool:
-    return commands.kind[0] == Kind.SET_LINE_STATUS and commands.value[0] < 0
 
 
 @dataclass(frozen=True)

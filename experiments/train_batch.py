@@ -125,6 +125,11 @@ class BatchTeam:
     def _imitates(self) -> bool:
         return self.iteration < self.settings.imitate
 
+    @property
+    def _corrected(self) -> bool:
+        """After a quarter of the imitation the zones play, and the teacher says what it would have done (DAgger)."""
+        return self.settings.imitate / 4 <= self.iteration < self.settings.imitate
+
     def _look(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, Any]]) -> None:
         """Fills ``seen`` (n_agent, n_env, width) and ``mask`` of all agents, and ``asked`` (n_env,): who decides."""
         for k, agent in enumerate(self.agents):
@@ -169,17 +174,18 @@ class BatchTeam:
         seen = self.networks.standardised(torch.from_numpy(self.seen[:, rows]))
         mask = torch.from_numpy(self.mask[:, rows])
         logp = self.networks.logits(seen, mask).log_softmax(dim=-1)
+        # the first of exponential clocks with these rates to ring is a draw from the probabilities
+        drawn = (logp - torch.empty_like(logp).exponential_(generator=self.draws).log_()).argmax(dim=-1)
         if self._imitates and self.teacher is not None:
             action = torch.from_numpy(self.teacher.answers(self.batch.task, take(self.batch.current, rows)))
             action = torch.where(mask.gather(-1, action[..., None])[..., 0], action, 0)
+            played = drawn if self._corrected else action
         else:
-            # the first of exponential clocks with these rates to ring is a draw from the probabilities
-            waiting = torch.empty_like(logp).exponential_(generator=self.draws).log_()
-            action = (logp - waiting).argmax(dim=-1)
+            action = played = drawn
         chosen = logp.gather(-1, action[..., None])[..., 0]
         state = self.state[rows] if self.settings.central_critic else 0.0
         self.rollout.decide(rows, seen.numpy(), mask.numpy(), state, action.numpy(), chosen.numpy())
-        return action.numpy()
+        return played.numpy()
 
     def _last(self, infos: dict[str, dict[str, Any]], env: int) -> tuple[np.ndarray, np.ndarray]:
         """What an episode that was cut ended in, standardised."""

@@ -18,7 +18,7 @@ from marlgrid.task.busbars import configurations
 KINDS = ("line", "bus", "redispatch", "curtail", "storage")
 WARNINGS = ("alarm", "alert")
 """Kinds that a menu has only when asked for them."""
-LINE_SWITCHING = ("set", "change", "both")
+LINE_SWITCHING = ("set", "change", "both", "connect")
 
 
 class Component(NamedTuple):
@@ -36,7 +36,8 @@ class Menu:
     """``line``: switch a line; ``bus``: reconfigure a substation; ``redispatch``, ``curtail``, ``storage``; not by
     default ``alarm``: warn of an area; ``alert``: warn of an attack on a line."""
     line: str = "set"
-    """``set``: connect and disconnect each line; ``change``: toggle it, half as many actions; ``both``."""
+    """``set``: connect and disconnect each line; ``change``: toggle it, half as many actions; ``both``;
+    ``connect``: only that."""
     max_bus_actions: int | None = 64
     """Configurations per substation, chosen as ``busbars.configurations`` says; None for all."""
     redispatch: tuple[float, ...] = (-1.0, -0.5, 0.5, 1.0)
@@ -75,8 +76,10 @@ class Menu:
     def _lines(self, system: System, zone: int) -> list[Component]:
         options = []
         for line in np.flatnonzero(system.zones.may_switch[zone]).tolist():
+            if self.line != "change":
+                options.append(_single(Kind.SET_LINE_STATUS, line, 1))
             if self.line in ("set", "both"):
-                options += [_single(Kind.SET_LINE_STATUS, line, 1), _single(Kind.SET_LINE_STATUS, line, -1)]
+                options.append(_single(Kind.SET_LINE_STATUS, line, -1))
             if self.line in ("change", "both"):
                 options.append(_single(Kind.CHANGE_LINE_STATUS, line, 1))
         return [Component("line", options)]

@@ -46,7 +46,9 @@ def test_prioritised_sampling_meets_most_who_wins_most():
 def test_each_phase_meets_whom_it_should(tmp_path, monkeypatch):
     """Attackers learn against the latest defenders, defenders against all attackers so far, each from its last self."""
     monkeypatch.chdir(tmp_path)
-    settings = AdversarialSettings(case="case5", name="x", opponent="random+weighted", attacked_share=0.5)
+    settings = AdversarialSettings(
+        case="case5", name="x", opponent="random+weighted", attacked_share=0.5, imitate=3, defender_imitate=2
+    )
     pool = Pool(settings.folder / "pool")
     survival = {"random": 0.5, "weighted": 0.9, "001": 0.1, "002": 0.4}
     payoffs = Payoffs(tmp_path / "payoffs.csv", settings)
@@ -61,6 +63,7 @@ def test_each_phase_meets_whom_it_should(tmp_path, monkeypatch):
     assert phase_settings(replace(settings, scratch=True), pool, payoffs, ATTACKERS, 2).start_from == ""
     defend = phase_settings(settings, pool, payoffs, DEFENDERS, 2)
     assert defend.start_from == "runs/x/pool/defenders/001"
+    assert (first.imitate, attack.imitate, defend.imitate) == (3, 0, 2)
     folder = "runs/x/pool/attackers"
     assert defend.opponent == mixture(
         ["random", "weighted", f"{folder}/001", f"{folder}/002"], [5 / 21, 1 / 21, 9 / 21, 6 / 21]

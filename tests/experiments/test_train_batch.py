@@ -367,7 +367,7 @@ def test_a_curriculum_goes_on_when_the_team_survives(tmp_path):
 
 
 def test_zones_learn_what_a_search_would_do():
-    """The teacher's answers are played and become likelier; then learning by trial goes on from there."""
+    """The teacher's answers are played, then only learnt from, and become likelier; then learning by trial goes on."""
     team = BatchTeam(
         replace(SMALL, case="case14", imitate=3, idle_probability=0.05, act_above=0.9, batch=300, epochs=8)
     )

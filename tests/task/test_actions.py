@@ -45,7 +45,7 @@ def test_the_menu_of_a_zone_is_what_make_action_makes():
     assert all(same(r, make_action(SYSTEM, keys)) for r, keys in zip(others, expected, strict=True))
 
 
-@pytest.mark.parametrize(("line", "per_line"), [("set", 2), ("change", 1), ("both", 3)])
+@pytest.mark.parametrize(("line", "per_line"), [("set", 2), ("change", 1), ("both", 3), ("connect", 1)])
 def test_line_switching_by_set_or_change(line, per_line):
     ready = DiscreteActions(SYSTEM, Menu(kinds=("line",), line=line)).of_zone(1)
     assert len(ready) == 1 + 4 * per_line
