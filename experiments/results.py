@@ -3,7 +3,9 @@
 Three teams learn for the same number of decisions against scripted attackers (independent PPO, MAPPO) or against these
 and a growing pool of learned ones (adversarially trained MAPPO); then an attacker learns against each of them; then all
 play each other on held-out days. What is done already is not done again, so the same command goes on after Ctrl-C.
-``--quick`` does the same with a fifth of the training and of the days: it shows that all works, not who is better.
+``--plan imitation`` lets the zones split busbars too, and learn from a search before they learn by trial; the default
+``trial`` does neither. ``--quick`` does the same with a fifth of the training and of the days: it shows that all works,
+not who is better.
 """
 
 from __future__ import annotations
@@ -41,10 +43,26 @@ class Plan(NamedTuple):
     """Iterations of the defenders in each generation after the first."""
     attacker_iterations: int
     episodes: int
+    actions: str = "gentle"
+    imitate: int = 0
+    """Of the iterations, those of imitation, later generations included."""
+    later_imitate: int = 0
+    """Of those of each later generation."""
 
 
-FULL = Plan(iterations=150, generations=2, later=45, attacker_iterations=20, episodes=100)
-QUICK = Plan(iterations=30, generations=1, later=10, attacker_iterations=5, episodes=20)
+PLANS = {
+    "trial": Plan(iterations=150, generations=2, later=45, attacker_iterations=20, episodes=100),
+    "imitation": Plan(
+        iterations=40, generations=2, later=10, attacker_iterations=12, episodes=100,
+        actions="splits", imitate=16, later_imitate=4,
+    ),
+}  # fmt: skip
+
+
+def quick(plan: Plan) -> Plan:
+    """A fifth of the training and of the days, in one generation."""
+    counts = {name: -(-value // 5) for name, value in plan._asdict().items() if isinstance(value, int)}
+    return plan._replace(**counts | {"generations": 1})
 
 
 class Step(NamedTuple):
@@ -61,13 +79,15 @@ class Step(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.results", description=__doc__.splitlines()[0])
     parser.add_argument("--case", default="case14", help="built-in case, Grid2Op environment name or folder")
+    parser.add_argument("--plan", default="trial", choices=tuple(PLANS), help="how the teams learn")
     parser.add_argument("--quick", action="store_true", help="a fifth of the training and of the days")
     parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--jobs", type=int, default=2, help="processes of the matrix")
     parser.add_argument("--name", default="", help="folder under runs/; empty: results-<case>")
     asked = parser.parse_args(arguments)
-    name = asked.name or f"results-{Path(asked.case).name}{'-quick' if asked.quick else ''}"
-    plan = QUICK if asked.quick else FULL
+    kind = ("" if asked.plan == "trial" else f"-{asked.plan}") + ("-quick" if asked.quick else "")
+    name = asked.name or f"results-{Path(asked.case).name}{kind}"
+    plan = quick(PLANS[asked.plan]) if asked.quick else PLANS[asked.plan]
     for step in steps(asked.case, plan, name, asked.seed, asked.jobs):
         if step.made.exists():
             print(f"done already: {step}", flush=True)
@@ -94,6 +114,8 @@ def steps(case: str, plan: Plan, name: str, seed: int = 0, jobs: int = 2) -> lis
             "opponent": SCRIPTED, "attacked-share": 0.4, "attack-budget": BUDGET, "opponent-reward": "blackout",
             "iterations": plan.iterations - generations * plan.later, "generations": generations,
             "defender-iterations": plan.later, "attacker-iterations": plan.attacker_iterations,
+            "actions": plan.actions, "imitate": plan.imitate - generations * plan.later_imitate,
+            "defender-imitate": plan.later_imitate,
         }  # fmt: skip
         arguments = [text for option, value in options.items() for text in (f"--{option}", str(value))]
         made = pool(name, team) / "attackers" / f"{generations + 1:03d}"

@@ -10,17 +10,20 @@ import pandas as pd
 import pytest
 
 from experiments import results
-from experiments.results import QUICK, Step, expectations, recovered, resumable, steps, tables
+from experiments.results import PLANS, Step, expectations, quick, recovered, resumable, steps, tables
 from experiments.robustness_table import BEST_RESPONSE, METRICS
 
 
 def test_teams_learn_for_the_same_number_of_iterations():
-    for plan in (results.FULL, QUICK):
+    for plan in (*PLANS.values(), *map(quick, PLANS.values())):
         *training, matrix = steps("case5", plan, "x")
         for step in training:
             told = dict(zip(step.arguments[:-1:2], step.arguments[1::2], strict=False))
             total = int(told["--iterations"]) + int(told["--generations"]) * int(told["--defender-iterations"])
             assert total == plan.iterations
+            imitated = int(told["--imitate"]) + int(told["--generations"]) * int(told["--defender-imitate"])
+            assert imitated == plan.imitate
+            assert 0 <= int(told["--imitate"]) < int(told["--iterations"])
             assert told["--opponent"] == results.SCRIPTED
         assert matrix.module == "experiments.robustness"
         assert "learned:runs/x/MAPPO/pool/attackers/001" in matrix.arguments
@@ -31,7 +34,7 @@ def test_teams_learn_for_the_same_number_of_iterations():
 
 def test_what_was_begun_is_resumed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    training, matrix = steps("case5", QUICK, "x")[0], steps("case5", QUICK, "x")[-1]
+    training, matrix = steps("case5", quick(PLANS["trial"]), "x")[0], steps("case5", quick(PLANS["trial"]), "x")[-1]
     assert "--resume" not in resumable(training)
     (tmp_path / "runs/x/IPPO/pool").mkdir(parents=True)
     assert resumable(training)[-1] == "--resume"
