@@ -18,6 +18,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
+from marlgrid.compiled import kernel_in_place
+
 Record = TypeVar("Record")
 
 ENV = "env"
@@ -51,6 +53,7 @@ class Layout(Generic[Record]):
         """Bytes in which a block keeps its sizes."""
         self._tree = _Tree.of(record, count())
         self._plans: dict[tuple[int, ...], Any] = {}
+        self._row_places: dict[tuple[int, ...], np.ndarray] = {}
         self.view = self._compiled_view()
         """Compiled, for kernels only: the record of a block."""
 
@@ -65,6 +68,25 @@ class Layout(Generic[Record]):
         block[: 8 * len(length)].view(np.int64)[:] = length
         arrays = [np.ndarray(shape, dtype, block, at) for at, shape, dtype in places]
         return block, self._tree.build(arrays)
+
+    def copy_rows(
+        self,
+        source: np.ndarray,
+        rows: np.ndarray,
+        target: np.ndarray,
+        places: np.ndarray,
+        fields: slice = slice(None),
+    ) -> None:
+        """Copies environments ``rows`` (n,) of one block to ``places`` (n,) of another, of some fields or all."""
+        _copy_rows(source, self._rows(source)[fields], rows, target, self._rows(target)[fields], places)
+
+    def _rows(self, block: np.ndarray) -> np.ndarray:
+        """(n_field, 2) int64: where each array begins in a block, and the bytes of one environment of it."""
+        length = tuple(block[: self.head].view(np.int64).tolist())
+        if length not in self._row_places:
+            places = [(at, math.prod(shape[1:]) * dtype.itemsize) for at, shape, dtype in self._plan(length)[1]]
+            self._row_places[length] = np.array(places, dtype=np.int64)
+        return self._row_places[length]
 
     def _plan(self, length: tuple[int, ...]) -> tuple[int, list[tuple[int, tuple[int, ...], np.dtype]]]:
         """Bytes of a block, and where each array begins, its shape and type, by the lengths of the sizes."""
@@ -101,6 +123,29 @@ class Layout(Generic[Record]):
         view = names["view"]
         view.records = tuple(self._tree.records())
         return njit(nogil=True, _nrt=False, forceinline=True)(view)
+
+
+@kernel_in_place
+def _copy_rows(source, begin, rows, target, end, places):  # pragma: no cover
+    for f in range(begin.shape[0]):
+        width = begin[f, 1]
+        for k in range(len(rows)):
+            _copy_bytes(source, begin[f, 0] + rows[k] * width, target, end[f, 0] + places[k] * width, width)
+
+
+@intrinsic
+def _copy_bytes(typingctx: Any, source: Any, read: Any, target: Any, write: Any, n: Any) -> Any:  # noqa: ARG001
+    """``n`` bytes of one block from ``read`` on to ``write`` of another."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        places = [
+            cgutils.gep(builder, make_array(signature.args[i])(context, builder, args[i]).data, args[i + 1])
+            for i in (2, 0)
+        ]
+        cgutils.raw_memcpy(builder, *places, args[4], 1)
+        return context.get_dummy_value()
+
+    return types.none(source, read, target, write, n), codegen
 
 
 @intrinsic

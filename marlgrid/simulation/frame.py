@@ -51,6 +51,8 @@ class Frame(NamedTuple):
 LAYOUT = Layout(Frame)
 view_frame = LAYOUT.view
 """Compiled: the frame of a block."""
+STATE = slice(sum(field.path[0] == "state" for field in LAYOUT.fields))
+"""The fields of a frame that are its state."""
 
 
 class FramedState(State):
@@ -70,10 +72,10 @@ _FLOW_PLACES: dict[tuple[int, ...], np.ndarray] = {}
 class Memory:
     """A frame for ``n_env`` environments, to be written again and again."""
 
-    __slots__ = ("block", "flow_places", "frame", "inputs", "n_env", "numbers", "sizes", "state")
+    __slots__ = ("block", "flow_places", "frame", "inputs", "n_env", "numbers", "sizes", "state", "system")
 
     def __init__(self, system: System, n_env: int) -> None:
-        self.n_env = n_env
+        self.system, self.n_env = system, n_env
         self.sizes = (n_env, *system.sizes.values())
         self.block, self.frame = LAYOUT.new(env=n_env, **system.sizes)
         self.state = self.frame.state
@@ -94,9 +96,28 @@ class Memory:
         else:
             _copy(state, self.state)
 
-    def put(self, rows: np.ndarray, state: State) -> None:
+    def put(self, rows: Any, state: State) -> None:
         """Replaces some rows by those of another batch."""
-        _copy(state, self.state, rows)
+        other = getattr(state, "memory", None)
+        if other is not None and other.sizes[1:] == self.sizes[1:]:
+            every, places = np.arange(other.n_env), np.arange(self.n_env)[rows]
+            LAYOUT.copy_rows(other.block, every, self.block, places, STATE)
+        else:
+            _copy(state, self.state, rows)
+
+    def taken(self, rows: Any) -> FramedState:
+        """The rows of the state, in memory of their own."""
+        chosen = np.arange(self.n_env)[rows]
+        memory = Memory(self.system, len(chosen))
+        LAYOUT.copy_rows(self.block, chosen, memory.block, np.arange(len(chosen)))
+        return memory.framed()
+
+    def replaced(self, rows: Any, state: State) -> FramedState:
+        """The state with some rows of another, in memory of its own."""
+        memory = Memory(self.system, self.n_env)
+        memory.block[:] = self.block
+        memory.put(rows, state)
+        return memory.framed()
 
     def framed(self) -> FramedState:
         """The state, with word of where it stands."""

@@ -6,8 +6,9 @@ is the state itself and "what if" is the same row repeated. The stages that writ
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -225,23 +226,26 @@ Record = TypeVar("Record")
 
 def take(state: Record, rows: np.ndarray) -> Record:
     """The rows of a batch, repeated or reordered as asked (``np.zeros(k, int)`` forks the first into k)."""
-    return _map(lambda array: array[rows], state)
+    memory = getattr(state, "memory", None)
+    if memory is not None:
+        return memory.taken(rows)
+    if isinstance(state, tuple):
+        return _like(state, (take(part, rows) for part in state))
+    return state[rows]  # type: ignore[index]
 
 
 def put(state: Record, rows: np.ndarray, part: Record) -> Record:
     """The batch with some rows replaced by those of another."""
+    memory = getattr(state, "memory", None)
+    if memory is not None:
+        return memory.replaced(rows, part)
+    if isinstance(state, tuple):
+        return _like(state, (put(old, rows, new) for old, new in zip(state, part, strict=True)))  # type: ignore
+    whole = state.copy()  # type: ignore[attr-defined]
+    whole[rows] = part
+    return whole
 
-    def replaced(whole: np.ndarray, new: np.ndarray) -> np.ndarray:
-        whole = whole.copy()
-        whole[rows] = new
-        return whole
 
-    return _map(replaced, state, part)
-
-
-def _map(function, record, *others):
-    """Applies to every array of a nested record (and the like arrays of the others)."""
-    if isinstance(record, tuple):
-        parts = (_map(function, *fields) for fields in zip(record, *others, strict=True))
-        return type(record)(*parts) if hasattr(record, "_fields") else tuple(parts)
-    return function(record, *others)
+def _like(record: Any, parts: Iterable[Any]) -> Any:
+    """A tuple of the same kind."""
+    return type(record)(*parts) if hasattr(record, "_fields") else tuple(parts)

@@ -23,7 +23,7 @@ from marlgrid.simulation.frame import FramedState, Memory, Ruling, view_frame
 from marlgrid.simulation.own_rules import without
 from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.rules import enforce, judge, note_own, refused_by_own, tick
-from marlgrid.simulation.state import Outcome, State, put, take
+from marlgrid.simulation.state import Outcome, State, take
 from marlgrid.simulation.substations import hold, price
 from marlgrid.simulation.topology import name_islands, settle, switch
 
@@ -54,7 +54,7 @@ def step(
         some = Action(action.commands, action.first[rows], action.last[rows])
         part = take(state, rows)
         stepped, ruling = step(system, solver, series, part, some, attack.rows(rows))
-        whole.load(put(state, rows, stepped))
+        whole.put(rows, stepped)
         for all_rows, new in zip(whole.frame.ruling, ruling, strict=True):
             all_rows[rows] = new
     return whole.framed(), whole.frame.ruling
