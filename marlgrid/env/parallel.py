@@ -264,7 +264,8 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         infos = outputs.figures.infos_of(0)
         if self.mask in ("info", "both"):
             for agent, mask in outputs.masks.items():
-                infos[agent]["action_mask"] = _first(mask)
+                # most masks are plain arrays, and there is one per zone
+                infos[agent]["action_mask"] = mask[0] if isinstance(mask, np.ndarray) else _first(mask)
         return infos
 
 

@@ -76,8 +76,12 @@ class NetworkStore:
 
     def clear(self, larger: bool) -> None:
         """Forgets all networks; ``larger`` where one batch alone has too many."""
-        self._n_bytes *= 2 if larger else 1
-        self._allot()
+        if larger:
+            self._n_bytes *= 2
+            self._allot()
+        else:  # pages that are held already are written to sooner than new ones
+            self.networks.table[:] = 0
+            self.networks.used[:] = 0
 
 
 # ---------------------------------------------------------------------------------------------------- looked up
