@@ -42,12 +42,13 @@ INFEASIBLE = "infeasible redispatching state"
 ENDS = {
     "is disconnected (check": (Outcome.LOAD_OR_GEN_DISCONNECTED,),
     "slack bus is out of the grid": (Outcome.LOAD_OR_GEN_DISCONNECTED,),
-    "Divergence of DC powerflow": (Outcome.ISLANDED, Outcome.LOAD_OR_GEN_DISCONNECTED),
+    "Divergence of DC powerflow": (Outcome.ISLANDED, Outcome.LOAD_OR_GEN_DISCONNECTED, Outcome.DIVERGED),
     "Divergence of AC powerflow": (Outcome.DIVERGED, Outcome.ISLANDED, Outcome.LOAD_OR_GEN_DISCONNECTED),
     INFEASIBLE: (Outcome.DISPATCH_INFEASIBLE, Outcome.LOAD_OR_GEN_DISCONNECTED),
 }
 """What Grid2Op's last exception says of a game over, and what that is here, where disconnections and islands are found
-in the topology, before any power flow: there its failure may come first, and name something else."""
+in the topology, before any power flow: there its failure may come first, and name something else. The linear one that
+starts it there ("non connected grid") may fail on a grid that hangs together, too, where it has no solution."""
 
 
 class Attributes:
