@@ -1,5 +1,7 @@
 """Costs kept below a limit while the reward is learnt: the price of a cost, which rises as long as it is exceeded.
 
+What agents then earn is ``marlgrid.rllib.PricedCost.penalised``.
+
 References: Tessler, Mankowitz and Mannor 2019 (reward constrained policy optimisation: the penalised reward, and dual
 ascent); Stooke, Achiam and Abbeel 2020 (the same as control: proportional and derivative terms damp the swings).
 """
@@ -7,8 +9,6 @@ ascent); Stooke, Achiam and Abbeel 2020 (the same as control: proportional and d
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
 
 GAINS = {"dual": (0.0, 0.02, 0.0), "pid": (0.1, 0.02, 0.1)}
 """Name -> proportional, integral and derivative gain; with the integral alone this is dual ascent."""
@@ -39,7 +39,3 @@ class Multiplier:
         proportional, integral, derivative = self.gains
         self.value = max(proportional * excess + integral * self.total + derivative * rise, 0.0)
         return self.value
-
-    def penalised(self, reward: np.ndarray, cost: np.ndarray) -> np.ndarray:
-        """The reward less the price of the cost (in limits), scaled so that it stays in the same order of size."""
-        return (reward - self.value * cost / self.limit) / (1.0 + self.value)

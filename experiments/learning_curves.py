@@ -1,7 +1,9 @@
 """Whether PPO on the batch learns as RLlib's does: ``python -m experiments.learning_curves``.
 
-Both train the same task with the same settings and seeds, one run after the other, taking turns. Survival in training
-(as each program logs it) against the team's decisions goes to ``runs/curves/curves.csv``, ``.png`` and the terminal;
+Both train the same task with the same settings and seeds, one run after the other, taking turns. Every few iterations
+the team as it stands plays the same held-out days, so that the two are measured alike: the survival that the programs
+log is over the episodes of one iteration in RLlib (2.60 empties its windows at each report) and over the last hundred
+in the batch, which lags while survival rises. The curves go to ``runs/curves/curves.csv``, ``.png`` and the terminal;
 runs that are already there are not made again.
 """
 
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.stats import ttest_ind
 
 from experiments.settings import TrainSettings
 
@@ -25,7 +28,13 @@ FOLDER = Path("curves")
 PROGRAMS = {"RLlib": ("experiments.train", "RLlibTeam"), "batch": ("experiments.train_batch", "BatchTeam")}
 """Name -> module and class of the learner; they are imported where they run."""
 COLOURS = {"RLlib": "#D6604D", "batch": "#2166AC"}
-N_POINT = 9
+EVERY = 3
+"""Iterations between two measurements."""
+DAYS = 64
+"""Held-out days of each."""
+LAST = 10_000
+"""Decisions at the end of a run whose measurements make up its result."""
+COLUMNS = ("decisions", "held_out", "logged")
 
 
 def settings_of(program: str, seed: int, case: str, iterations: int) -> TrainSettings:
@@ -42,41 +51,77 @@ def settings_of(program: str, seed: int, case: str, iterations: int) -> TrainSet
         scenarios=50,
         envs_per_runner=64,
         runners=1,
-        validation_episodes=8,
     )
 
 
 def play(program: str, settings: TrainSettings) -> None:
-    """Trains without the comparison at the end; in a process of its own."""
-    from experiments.learning import train
+    """Trains and measures; in a process of its own."""
+    from experiments.evaluation import Starts, evaluate
+    from experiments.tasks import task_of
 
-    module, learner = PROGRAMS[program]
+    module, name = PROGRAMS[program]
+    learner = getattr(importlib.import_module(module), name)(settings)
+    task = task_of(settings, "none", "validation")
+    days = Starts.of_split(task, "validation", DAYS, settings.max_steps)
     settings.folder.mkdir(parents=True, exist_ok=True)
-    train(settings, getattr(importlib.import_module(module), learner))
+    with (settings.folder / "curve.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for iteration in range(1, settings.iterations + 1):
+            row = learner.iterate()
+            if iteration % EVERY == 0:
+                survival = evaluate(task, learner.team(), days).survival.mean()
+                writer.writerow([row["decisions"], float(survival), row.get("survival", "nan")])
+                file.flush()
+    learner.close()
 
 
 def curve(settings: TrainSettings) -> np.ndarray:
-    """(n_iteration, 2) decisions and survival, as far as the run went."""
-    path = settings.folder / "learning.csv"
+    """(n, 3) decisions, survival on the held-out days, survival as the program logged it; as far as the run went."""
+    path = settings.folder / "curve.csv"
     if not path.exists():
-        return np.zeros((0, 2))
+        return np.zeros((0, 3))
     with path.open() as file:
-        rows = [row for row in csv.DictReader(file) if row["survival"]]
-    return np.array([[float(row["decisions"]), float(row["survival"])] for row in rows]).reshape(-1, 2)
+        return np.array([[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)]).reshape(-1, 3)
 
 
 def table(curves: dict[str, list[np.ndarray]]) -> list[dict[str, float]]:
-    """Mean and standard error over the seeds at common numbers of decisions."""
-    ends = [(own[0, 0], own[-1, 0]) for several in curves.values() for own in several]
+    """Mean and standard error over the seeds at common numbers of decisions, on held-out days and as logged."""
+    several = [own for each in curves.values() for own in each]
+    n_point = min(len(own) for own in several)
+    first, last = max(own[0, 0] for own in several), min(own[-1, 0] for own in several)
     rows = []
-    for decisions in np.linspace(max(end[0] for end in ends), min(end[1] for end in ends), N_POINT):
+    for decisions in np.linspace(first, last, n_point):
         row = {"decisions": float(decisions)}
-        for program, several in curves.items():
-            survival = np.array([np.interp(decisions, *own.T) for own in several])
-            row[program] = float(survival.mean())
-            row[f"{program} error"] = float(survival.std(ddof=1) / np.sqrt(len(survival))) if len(survival) > 1 else 0.0
+        for program, each in curves.items():
+            for column, kind in ((1, ""), (2, " logged")):
+                survival = np.array([np.interp(decisions, own[:, 0], own[:, column]) for own in each])
+                row[program + kind] = float(survival.mean())
+                error = survival.std(ddof=1) / np.sqrt(len(survival)) if len(survival) > 1 else 0.0
+                row[f"{program}{kind} error"] = float(error)
         rows.append(row)
     return rows
+
+
+def results(curves: Sequence[np.ndarray], column: int = 1) -> np.ndarray:
+    """(n_seed,) mean of a column over the last ``LAST`` decisions of each run."""
+    return np.array([own[own[:, 0] > own[-1, 0] - LAST, column].mean() for own in curves])
+
+
+def verdict(curves: dict[str, list[np.ndarray]]) -> list[str]:
+    """How far the programs are apart at the end, with Welch's 95 % interval."""
+    lines = []
+    for column, kind in ((1, "held-out days"), (2, "training log")):
+        first, second = (results(curves[program], column) for program in PROGRAMS)
+        told = ", ".join(f"{p} {results(own, column).mean():.1%}" for p, own in curves.items())
+        line = f"{kind}, mean of the last {LAST} decisions: {told}; {' - '.join(PROGRAMS)} = "
+        line += f"{100 * (first.mean() - second.mean()):+.1f} points"
+        if min(len(first), len(second)) > 1:
+            found = ttest_ind(first, second, equal_var=False)
+            low, high = found.confidence_interval()
+            line += f" ({100 * low:+.1f} to {100 * high:+.1f}, p = {found.pvalue:.2f})"
+        lines.append(line)
+    return lines
 
 
 def draw(curves: dict[str, list[np.ndarray]], path: Path) -> None:
@@ -90,7 +135,7 @@ def draw(curves: dict[str, list[np.ndarray]], path: Path) -> None:
         mean = [row[program] for row in points]
         label = f"{program}: mean of {len(several)} seeds"
         axes.plot([row["decisions"] / 1000 for row in points], mean, color=COLOURS[program], linewidth=2.2, label=label)
-    axes.set(xlabel="thousand decisions of the team", ylabel="part of the training episodes survived", ylim=(0, 1.02))
+    axes.set(xlabel="thousand decisions of the team", ylabel="part of the held-out days survived", ylim=(0, 1.02))
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=9, frameon=False)
     FigureCanvasAgg(figure)
@@ -100,16 +145,18 @@ def draw(curves: dict[str, list[np.ndarray]], path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.learning_curves", description=__doc__.split("\n")[0])
     parser.add_argument("--case", default="case5", help="built-in case or Grid2Op environment name")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each program")
+    parser.add_argument("--seeds", type=int, default=8, help="runs of each program")
     parser.add_argument("--iterations", type=int, default=30, help="of 1000 decisions")
     chosen = parser.parse_args(argv)
-    if chosen.seeds < 1 or chosen.iterations < 2:
-        parser.error(f"--seeds ({chosen.seeds}) must be at least 1 and --iterations ({chosen.iterations}) at least 2")
+    if chosen.seeds < 1 or chosen.iterations < EVERY:
+        parser.error(
+            f"--seeds ({chosen.seeds}) must be at least 1, --iterations ({chosen.iterations}) at least {EVERY}"
+        )
     curves: dict[str, list[np.ndarray]] = {program: [] for program in PROGRAMS}
     for seed in range(chosen.seeds):
         for program in PROGRAMS:
             settings = settings_of(program, seed, chosen.case, chosen.iterations)
-            if len(curve(settings)) < chosen.iterations:
+            if len(curve(settings)) < chosen.iterations // EVERY:
                 process = multiprocessing.get_context("spawn").Process(target=play, args=(program, settings))
                 process.start()
                 process.join()
@@ -125,6 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for row in rows:
         told = ", ".join(f"{program} {row[program]:.1%} +- {row[f'{program} error']:.1%}" for program in PROGRAMS)
         print(f"{row['decisions']:>8.0f} decisions: survival {told}")
+    print("\n".join(verdict(curves)))
 
 
 if __name__ == "__main__":

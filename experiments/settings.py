@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from marlgrid.rllib.price import COSTS
+
 CLIP = 0.2
 """How far a gradient step may move the probability of an action, as a part of it."""
 VALUE_CLIP = 100.0
@@ -18,7 +20,7 @@ CHOICES = {
     "actions": ("gentle", "splits"),
     "policies": ("independent", "shared"),
     "learner": ("zones", "opponent"),
-    "cost": ("", "overload", "disconnected", "unserved_mwh", "illegal"),
+    "cost": ("", *COSTS),
     "multiplier": ("dual", "pid"),
     "reward": ("team", "difference", "both"),
     "opponent_reward": ("team", "unserved", "blackout"),

@@ -6,9 +6,12 @@ results.json, blackout.png. Ctrl-C ends the training early and goes on to the co
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +26,19 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from agents.learned import Learned
+from experiments.curriculum import Finished, levels, promoted
+from experiments.lagrangian import GAINS, Multiplier
 from experiments.learning import COLUMNS, run
 from experiments.settings import CLIP, VALUE_CLIP, TrainSettings, settings_from
 from experiments.tasks import TrainingTask, scales_of
-from marlgrid.rllib import dqn_config, ppo_config
-from marlgrid.rllib.policies import policy_from_state
+from marlgrid.rllib import PricedCost, dqn_config, ppo_config, set_price
+from marlgrid.rllib.policies import load_states, policy_from_state
 
-ONLY_BATCH = ("start_from", "imitate", "curriculum", "cost")
-"""Settings that this program has no use for."""
+PROGRESS = "progress.json"
+"""Beside RLlib's part of a checkpoint: level of the curriculum, and what the price of a cost goes on from."""
+
+MODULES = "learner/rl_module"
+"""The networks in the state of a learner group."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,19 +50,22 @@ def configuration(settings: TrainSettings, batched: bool = True) -> AlgorithmCon
 
     Sampling processes that die are started again.
     """
-    given = [name for name in ONLY_BATCH if getattr(settings, name)]
-    if given:
-        raise ValueError(f"{given} are options of experiments.train_batch: use that program, or leave them out")
-    task = TrainingTask(settings)
+    if settings.imitate:
+        raise ValueError("--imitate is for experiments.train_batch: use that program, or leave it out")
     alone = settings.learner == "opponent"
-    above = 0.0 if alone else settings.act_above
-    env_config = {"case": task, "max_steps": settings.max_steps, "start": "random", "act_above": above}
+    env_config = {
+        "case": TrainingTask(levels(settings)[0]),
+        "max_steps": settings.max_steps,
+        "start": "random",
+        "act_above": 0.0 if alone else settings.act_above,
+        "cost": PricedCost(settings.cost, settings.cost_limit) if settings.cost else None,
+    }
     batched = batched and settings.algorithm == "ippo" and not alone
     team = {
         "policies": settings.policies,
         "hiddens": (settings.hidden, settings.hidden),
         "idle_probability": settings.idle_probability,
-        "scales": {} if alone else scales_of(settings, task()),
+        "scales": {} if alone else scales_of(settings, TrainingTask(settings)()),
         **({"opponent": "learned", "defenders": Path(settings.defenders).resolve()} if alone else {}),
         "num_envs": settings.envs_per_runner,
     }
@@ -109,23 +120,83 @@ class RLlibTeam:
 
     def __init__(self, settings: TrainSettings) -> None:
         start_ray(settings.address)
+        self.settings, self.levels, self.level = settings, levels(settings), 0
+        self.finished = Finished(settings.curriculum_episodes)
+        self.multiplier = Multiplier(settings.cost_limit, GAINS[settings.multiplier])
         self.algo: Algorithm = configuration(settings).build_algo()
+        if settings.start_from:
+            start_from(self.algo, settings.start_from)
         if settings.resume:
-            self.algo.restore_from_path(str((settings.folder / "checkpoint").resolve()))
+            self._restore(settings.folder / "checkpoint")
 
     def iterate(self) -> dict[str, float]:
-        return figures(self.algo.train())
+        self._tell_runners()
+        result = self.algo.train()
+        row = {**figures(result), "level": self.level}
+        if self.settings.cost and "cost" in row:
+            row["multiplier"] = self.multiplier.update(row["cost"])
+        if "survival" in row:
+            self.finished.add(int(result["env_runners"]["num_episodes"]), row["survival"])
+        if self.level + 1 < len(self.levels) and promoted(
+            self.settings, self.finished.survival, self.finished.episodes
+        ):
+            self.level, self.finished = self.level + 1, Finished(self.settings.curriculum_episodes)
+        return row
+
+    def _tell_runners(self) -> None:
+        """The level and the price, before each iteration, because a process may have been started anew."""
+        if self.settings.cost or len(self.levels) > 1:
+            task, price = TrainingTask(self.levels[self.level]), self.multiplier.value if self.settings.cost else None
+            self.algo.env_runner_group.foreach_env_runner(
+                partial(told, task=task, price=price), local_env_runner=self.settings.runners == 0
+            )
 
     def team(self) -> Learned:
-        state = self.algo.learner_group.get_state(components="learner/rl_module")["learner"]["rl_module"]
+        state = self.algo.learner_group.get_state(components=MODULES)["learner"]["rl_module"]
         return Learned({name: policy_from_state(own) for name, own in state.items()})
 
     def save(self, folder: Path) -> None:
         self.algo.save_to_path(str(folder.resolve()))
+        price = {name: getattr(self.multiplier, name) for name in ("value", "total", "last")}
+        kept = {"level": self.level, "finished": list(self.finished.parts), "multiplier": price}
+        (folder / PROGRESS).write_text(json.dumps(kept) + "\n")
+
+    def _restore(self, folder: Path) -> None:
+        self.algo.restore_from_path(str(folder.resolve()))
+        if (folder / PROGRESS).exists():
+            kept = json.loads((folder / PROGRESS).read_text())
+            self.level, self.multiplier = kept["level"], replace(self.multiplier, **kept["multiplier"])
+            self.finished.parts.extend((int(count), float(mean)) for count, mean in kept["finished"])
 
     def close(self) -> None:
         self.algo.stop()
         ray.shutdown()
+
+
+def told(runner: Any, task: TrainingTask, price: float | None) -> None:
+    """Tells an env runner which task to sample, and what the cost is worth."""
+    if runner.config.env_config["case"] != task:
+        # as RLlib's own example of a curriculum does
+        runner.config = runner.config.copy(copy_frozen=False).environment(env_config={"case": task})
+        runner.make_env()
+    if price is not None:
+        set_price(runner, price)
+
+
+def start_from(algo: Algorithm, checkpoint: str) -> None:
+    """Takes over the networks of a checkpoint, of either program. Raises ValueError where they do not fit."""
+    given, states = load_states(checkpoint), {}
+    for name, own in algo.learner_group.get_state(components=MODULES)["learner"]["rl_module"].items():
+        found = given.get(name, {})
+        wrong = [key for key in own if np.shape(found.get(key)) != np.shape(own[key])]
+        if wrong:
+            raise ValueError(
+                f"the checkpoint to start from does not fit policy {name!r} in {wrong}: use one of the same case and "
+                f"settings (it holds {sorted(given)})"
+            )
+        states[name] = {key: found[key] for key in own}
+    algo.set_state({"learner_group": {"learner": {"rl_module": states}}})
+    algo.env_runner_group.sync_weights(from_worker_or_learner_group=algo.learner_group, inference_only=True)
 
 
 def figures(result: dict[str, Any]) -> dict[str, float]:
@@ -146,6 +217,7 @@ def start_ray(address: str = "") -> None:
     Every machine of a cluster needs this checkout at the same path.
     """
     torch.set_num_threads(1)
+    logging.getLogger("ray.rllib").setLevel(logging.ERROR)
     # the sampling processes import this checkout, wherever the program was started from
     here = str(Path(__file__).resolve().parents[1])
     environment = {"PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])}

@@ -34,6 +34,7 @@ from experiments.settings import CLIP, VALUE_CLIP, TrainSettings, settings_from
 from experiments.tasks import TrainingTask
 from marlgrid.env.start import Starts
 from marlgrid.rllib.policies import load_states, policy_from_state, save_policies
+from marlgrid.rllib.price import PricedCost
 from marlgrid.rllib.totals import team_totals
 from marlgrid.simulation.state import take
 from marlgrid.task.features import OPPONENT
@@ -42,8 +43,6 @@ TRAINING = "training.pkl"
 """Beside the policies of a checkpoint: everything else that going on takes."""
 WINDOW = 100
 """Finished episodes that the reported means are over."""
-COST = "cost_"
-"""Begins the names of the costs in infos."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,6 +76,7 @@ class BatchTeam:
         self.weight = torch.tensor(1.0 / share, dtype=torch.float32)[:, None]
         self.teacher = Teacher(task, settings) if settings.imitate else None
         self.multiplier = Multiplier(settings.cost_limit, GAINS[settings.multiplier])
+        self.cost = PricedCost(settings.cost, settings.cost_limit) if settings.cost else None
         self.iteration = self.decisions = self.steps = 0
         if settings.resume:
             self._restore(settings.folder / "checkpoint")
@@ -112,8 +112,8 @@ class BatchTeam:
         names = self.finished[0].keys() if self.finished else ()
         means = {name: float(np.mean([episode[name] for episode in self.finished])) for name in names}
         counts = {"iteration": self.iteration, "decisions": self.decisions, "entropy": entropy, "level": self.level}
-        if self.settings.cost and self.finished:
-            counts["multiplier"] = self.multiplier.update(means["cost"])
+        if self.cost is not None and self.finished:
+            counts["multiplier"] = self.cost.price = self.multiplier.update(means["cost"])
         more = self.level + 1 < len(self.levels)
         if more and promoted(self.settings, means.get("survival", 0.0), len(self.finished)):
             self._enter(self.level + 1)
@@ -152,10 +152,10 @@ class BatchTeam:
         steps = self.batch.step(dict(zip(self.agents, choices, strict=True)))
         self.steps += self.batch.n_envs
         rewards = np.stack([steps.rewards[agent] for agent in self.agents])
-        if self.settings.cost:
-            cost = sum(steps.infos[zone][COST + self.settings.cost] for zone in self.batch.task.zones)
-            self.costs += cost
-            rewards = self.multiplier.penalised(rewards, cost)
+        if self.cost is not None:
+            paid = self.cost.of(steps.infos)
+            self.costs += paid
+            rewards = self.cost.penalised(rewards, paid)
         self.rollout.earn(rewards)
         self.returns += rewards.sum(axis=0)
         lost, late = steps.terminations[self.agents[0]], steps.truncations[self.agents[0]]
@@ -285,6 +285,8 @@ class BatchTeam:
         self._enter(kept["level"])
         self.batch.restore(kept["episodes"])
         vars(self).update({name: kept[name] for name in KEPT})
+        if self.cost is not None:
+            self.cost.price = self.multiplier.value
         if self.settings.central_critic:
             self.state = self.batch.state()
 

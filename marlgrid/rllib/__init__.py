@@ -24,7 +24,9 @@ _HOME = {
     "MaskedQModule": "q_module",
     "ScriptedModule": "modules",
     "Policy": "policies",
+    "PricedCost": "price",
     "load_policies": "policies",
+    "set_price": "price",
 }
 """Public name -> module that holds it, imported when first asked for: policies run where Ray is not installed."""
 

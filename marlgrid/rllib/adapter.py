@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
+
+from marlgrid.rllib.price import PricedCost
 
 OBSERVATION = "observation"
 MASK = "action_mask"
@@ -30,6 +33,7 @@ class RLlibParallelEnv(MultiAgentEnv):
         frozen: agent -> its policy, (observation (1, n), mask (1, n_action)) -> (1,) action ids, which plays it unseen
             by RLlib; where it has ``act_above``, only on such occasions. Of the agents that are left, an opponent is
             then asked only when it may attack, and the rewards in between are summed.
+        cost: what the rewards are reduced by; its sum over the episode is in the infos under ``cost``.
     """
 
     def __init__(
@@ -39,8 +43,11 @@ class RLlibParallelEnv(MultiAgentEnv):
         with_state: bool = False,
         act_above: float = 0.0,
         frozen: Mapping[str, Callable[[Any, Any], Any]] | None = None,
+        cost: PricedCost | None = None,
     ) -> None:
         super().__init__()
+        # each environment has a price of its own to be set
+        self.cost, self._spent = copy(cost), 0.0
         self.frozen = dict(frozen or {})
         self._seen: Mapping[str, Mapping] = {}
         if act_above > 0 and any(agent.startswith("opponent_") for agent in par_env.possible_agents):
@@ -65,7 +72,7 @@ class RLlibParallelEnv(MultiAgentEnv):
         """First observations. With ``act_above`` only idling is open to the agents in a calm first step."""
         seed = None if seed is None else int(seed)
         observations, infos = self.par_env.reset(seed=seed, options=options)
-        self._seen = observations
+        self._seen, self._spent = observations, 0.0
         return self._shown(observations, infos, self._skips and self._calm(observations, infos))
 
     def step(self, action_dict: Mapping[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
@@ -108,7 +115,17 @@ class RLlibParallelEnv(MultiAgentEnv):
                 choices[agent] = int(policy(seen[OBSERVATION][None], seen[MASK][None])[0])
         steps = self.par_env.step({**self._idle, **choices})
         self._seen = steps[0]
-        return steps
+        return steps if self.cost is None else self._paid(self.cost, *steps)
+
+    def _paid(
+        self, cost: PricedCost, observations: dict, rewards: dict, terminations: dict, truncations: dict, infos: dict
+    ) -> tuple[dict, dict, dict, dict, dict]:
+        """The same step, with what it cost taken from the rewards and noted in the infos."""
+        paid = cost.of(infos)
+        self._spent += paid
+        rewards = {agent: cost.penalised(reward, paid) for agent, reward in rewards.items()}
+        infos = {agent: {**own, "cost": self._spent} for agent, own in infos.items()}
+        return observations, rewards, terminations, truncations, infos
 
     def _shown(self, observations: dict, infos: dict, calm: bool) -> tuple[dict, dict]:
         """What RLlib gets: of the agents that it knows, with the state if asked for; nothing but idling in calm."""

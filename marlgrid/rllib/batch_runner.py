@@ -6,6 +6,7 @@ steps all episodes of a process as one batch, asks each network once per step, a
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,10 @@ from ray.rllib.utils.metrics import (
 )
 
 from marlgrid.env.registry import vector_env
+from marlgrid.env.vector import VectorSteps
 from marlgrid.rllib.adapter import MASK, OBSERVATION
 from marlgrid.rllib.fragment import TERMINATED, TRUNCATED, Fragment
+from marlgrid.rllib.price import PricedCost
 from marlgrid.rllib.registration import with_case_made
 from marlgrid.rllib.totals import team_totals
 
@@ -48,6 +51,7 @@ class BatchEnvRunner(MultiAgentEnvRunner):
                 "a centralised critic, and environments of your own making, need RLlib's own sampling: batched=False"
             )
         self.act_above = arguments.pop("act_above", 0.0)
+        self.cost: PricedCost | None = copy(arguments.pop("cost", None))
         seed = None if self._seed is None else self._seed * 1000
         self.batch = vector_env(**{"n_envs": 16, **arguments, "mask": "info"}, seed=seed)
         trained = self.config.policies_to_train
@@ -83,7 +87,7 @@ class BatchEnvRunner(MultiAgentEnvRunner):
     def _reset(self) -> None:
         observations, infos = self.batch.reset()
         self._fragment = Fragment(list(self.batch.agents), self.batch.n_envs)
-        self._returns = np.zeros(self.batch.n_envs)
+        self._returns, self._spent = np.zeros(self.batch.n_envs), np.zeros(self.batch.n_envs)
         self._look(observations, infos)
 
     def _look(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, Any]]) -> None:
@@ -102,8 +106,9 @@ class BatchEnvRunner(MultiAgentEnvRunner):
                 choices[agent][rows] = columns[Columns.ACTIONS]
             self._fragment.decide(rows, records)
         steps = self.batch.step(choices)
-        self._fragment.earn(steps.rewards)
-        self._returns += sum(steps.rewards[agent] for agent in self._trained)
+        rewards = steps.rewards if self.cost is None else self._paid(self.cost, steps)
+        self._fragment.earn(rewards)
+        self._returns += sum(rewards[agent] for agent in self._trained)
         first = self.batch.agents[0]
         lost, late = steps.terminations[first], steps.truncations[first]
         ended = np.flatnonzero(lost | late)
@@ -113,6 +118,12 @@ class BatchEnvRunner(MultiAgentEnvRunner):
             self._log({agent: {key: info[key][env] for key in info} for agent, info in steps.infos.items()}, env)
         self._look(steps.observations, steps.infos)
         return len(ended)
+
+    def _paid(self, cost: PricedCost, steps: VectorSteps) -> dict[str, np.ndarray]:
+        """The rewards of a step less the price of what it cost."""
+        paid = cost.of(steps.infos)
+        self._spent += paid
+        return {agent: cost.penalised(reward, paid) for agent, reward in steps.rewards.items()}
 
     def _decide(self, agent: str, observation: np.ndarray, mask: np.ndarray, explore: bool) -> dict[str, np.ndarray]:
         module = self.module[self._module_of[agent]]
@@ -135,11 +146,12 @@ class BatchEnvRunner(MultiAgentEnvRunner):
     # ------------------------------------------------------------------ figures
     def _log(self, infos: dict[str, dict[str, Any]], env: int) -> None:
         zones = {agent: info for agent, info in infos.items() if agent.startswith("zone_")}
-        for name, value in {**team_totals(zones), EPISODE_RETURN_MEAN: self._returns[env]}.items():
+        spent = {} if self.cost is None else {"cost": self._spent[env]}
+        for name, value in {**team_totals(zones), **spent, EPISODE_RETURN_MEAN: self._returns[env]}.items():
             self.metrics.log_value(name, float(value), window=WINDOW)
         self.metrics.log_value(NUM_EPISODES, 1, reduce="sum")
         self.metrics.log_value(NUM_EPISODES_LIFETIME, 1, reduce="lifetime_sum")
-        self._returns[env] = 0.0
+        self._returns[env] = self._spent[env] = 0.0
 
     def _count(self, sampled: int) -> None:
         self.metrics.log_value(NUM_ENV_STEPS_SAMPLED, sampled, reduce="sum")

@@ -12,16 +12,16 @@ from marlgrid.rllib.adapter import RLlibParallelEnv
 from marlgrid.rllib.policies import Policy, load_policies
 
 ENV_NAME = "marlgrid"
-ADAPTER_SETTINGS = ("with_state", "act_above")
+ADAPTER_SETTINGS = ("with_state", "act_above", "cost")
 
 
 def make_env(config: Mapping) -> RLlibParallelEnv:
     """The environment of an RLlib ``env_config``.
 
-    ``with_state`` and ``act_above`` are settings of ``RLlibParallelEnv``; ``frozen`` is a checkpoint whose policies
-    play the zones, so that the opponent alone is an agent; ``make`` is a function that returns a
-    parallel environment (default ``marlgrid.parallel_env``); everything else is handed to it. A ``case`` that is a
-    function is called, and gives the ``Task``: so a task that cannot be sent to other processes is made in each.
+    ``with_state``, ``act_above`` and ``cost`` are settings of ``RLlibParallelEnv``; ``frozen`` is a checkpoint whose
+    policies play the zones, so that the opponent alone is an agent; ``make`` is a function that returns a parallel
+    environment (default ``marlgrid.parallel_env``); everything else is handed to it. A ``case`` that is a function is
+    called, and gives the ``Task``: so a task that cannot be sent to other processes is made in each.
     """
     arguments = with_case_made(config)
     arguments.pop("n_envs", None)  # of BatchEnvRunner

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TEAM_TOTALS = ("survival", "survived_steps", "attacks_total")
+TEAM_TOTALS = ("survival", "survived_steps", "attacks_total", "cost")
 """The same in every zone's infos."""
 ZONE_TOTALS = ("illegal_total", "overload_total", "unserved_mwh_total")
 """Counted per zone, summed over the team."""

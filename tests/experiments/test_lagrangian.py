@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from experiments.lagrangian import GAINS, Multiplier
+from marlgrid.rllib.price import PricedCost
 
 
 def test_dual_ascent_adds_up_the_excess_and_never_goes_below_zero():
@@ -39,7 +42,12 @@ def test_the_price_settles_where_the_limit_is_kept(name):
 
 
 def test_rewards_are_penalised_and_limits_checked():
-    price = Multiplier(limit=2.0, value=3.0)
-    np.testing.assert_allclose(price.penalised(np.array([1.0, -1.0]), np.array([0.0, 4.0])), [0.25, -7 / 4])
-    with pytest.raises(ValueError, match="above 0"):
-        Multiplier(limit=0.0)
+    cost = PricedCost("overload", limit=2.0, price=3.0)
+    np.testing.assert_allclose(cost.penalised(np.array([1.0, -1.0]), np.array([0.0, 4.0])), [0.25, -7 / 4])
+    infos = {"zone_0": {"cost_overload": 1.0}, "zone_1": {"cost_overload": 0.5}, "opponent_0": {}}
+    assert cost.of(infos) == 1.5
+    for wrong in (partial(Multiplier, limit=0.0), partial(PricedCost, "overload", 0.0)):
+        with pytest.raises(ValueError, match="above 0"):
+            wrong()
+    with pytest.raises(ValueError, match="choose from"):
+        PricedCost("overlod", 1.0)
