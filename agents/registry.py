@@ -16,7 +16,7 @@ from agents.planner import OfZone
 from agents.policy import Policy
 from agents.random_legal import RandomLegal, Uniform
 from agents.reconnect import Reconnect
-from agents.team import Team
+from agents.team import SHARED, Team
 
 POLICIES: dict[str, Callable[[], Policy]] = {
     "do-nothing": Idle,
@@ -50,10 +50,10 @@ def agent_from(text: str) -> Agent:
 
     A name of ``AGENTS``; a name of ``POLICIES``, then all zones play it; the folder of a checkpoint; or different
     policies by zone, ``"zone_0=zone-expert,zone_1=runs/x/checkpoint,zones=do-nothing"`` (``zones``: all others; a
-    checkpoint lends the network that it has for the zone). Raises ValueError for anything else.
+    checkpoint lends each zone the network that it has for it). Raises ValueError for anything else.
     """
     if "=" in text and not Path(text).exists():
-        return Team(dict(_part(part, text) for part in text.split(",")))
+        return Team(_by_zone(text))
     if text in AGENTS:
         return AGENTS[text]()
     if text in POLICIES:
@@ -78,10 +78,17 @@ def policy_from(text: str, zone: str) -> Policy:
     raise ValueError(f"there is no policy {text!r} of a zone: choose from {[*POLICIES]}, or give a checkpoint's folder")
 
 
-def _part(part: str, text: str) -> tuple[str, Policy]:
-    zone, sign, name = part.partition("=")
-    if not sign:
-        raise ValueError(
-            f"{text!r}: give zone=policy, separated by commas, as in 'zone_0=zone-expert,zones=do-nothing'"
-        )
-    return zone.strip(), policy_from(name.strip(), zone.strip())
+def _by_zone(text: str) -> dict[str, Policy]:
+    named: dict[str, Policy] = {}
+    others: dict[str, Policy] = {}
+    for part in text.split(","):
+        zone, sign, name = (word.strip() for word in part.partition("="))
+        if not sign:
+            raise ValueError(
+                f"{text!r}: give zone=policy, separated by commas, as in 'zone_0=zone-expert,zones=do-nothing'"
+            )
+        if zone == SHARED and name not in POLICIES and Path(name).is_dir():
+            others = Learned.load(name).policies  # one for each zone, or one that they share
+        else:
+            named[zone] = policy_from(name, zone)
+    return {**others, **named}

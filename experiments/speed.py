@@ -163,8 +163,9 @@ def sampling_study(play: Callable[..., Race]) -> Study:
         yield result
         yield Budget(f"gain of RLlib's sampling by the batch, decisions above {gate}", 2.0, result.ratio)
         for side in (plain, fed):
-            what = f"environment's share of the sampling time, {side.name}, decisions above {gate}"
-            yield Budget(what, 20.0, 100 * median(side.shares[1:]), at_least=False, unit="%")
+            cost = side.usual()
+            what = f"environment's share of the sampling time, {side.name}, decisions above {gate} ({cost})"
+            yield Budget(what, 20.0, cost.share, at_least=False, unit="%")
 
 
 def training_study(play: Callable[..., Race]) -> Study:

@@ -1,7 +1,9 @@
 """What the training and sampling comparisons time: RLlib as it comes, RLlib fed by the batch, PPO on the batch alone.
 
 All learn the same task with the same settings. Environment steps and their CPU time are counted where the environments
-are stepped, in whatever process that is; CPU seconds are those of the trainer and its sampling processes.
+are stepped, in whatever process that is; CPU seconds are those of the trainer and its sampling processes. The
+environment's time is that of the calls from outside of it: step and reset of the environment that RLlib sees, adapter
+and calm steps included, or step and occasions of the batch.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from experiments.train import configuration, start_ray
 from experiments.train_batch import BatchTeam
 from marlgrid.env.parallel import GridParallelEnv
 from marlgrid.env.vector import GridVectorEnv
+from marlgrid.rllib import RLlibParallelEnv
 
 PLAIN_ENVS = 8
 """Environments per process for RLlib's own sampling, the default of ``ppo_config``; more gain it little."""
@@ -42,8 +45,11 @@ def meter_environments(*_: Any) -> None:
     if not METER.on:
         METER.on = True
         GridVectorEnv.step = metered(GridVectorEnv.step, lambda env: env.n_envs)
-        GridParallelEnv.step = metered(GridParallelEnv.step, lambda _: 1)
-        GridParallelEnv.reset = metered(GridParallelEnv.reset, lambda _: 0)
+        GridVectorEnv.occasions = metered(GridVectorEnv.occasions, lambda _: 0)
+        # the adapter plays several steps in a call: steps are counted inside of it
+        RLlibParallelEnv.step = metered(RLlibParallelEnv.step, lambda _: 0)
+        RLlibParallelEnv.reset = metered(RLlibParallelEnv.reset, lambda _: 0)
+        GridParallelEnv.step = counted(GridParallelEnv.step)
 
 
 def metered(method: Callable, steps: Callable[[Any], int]) -> Callable:
@@ -53,6 +59,16 @@ def metered(method: Callable, steps: Callable[[Any], int]) -> Callable:
         METER.seconds += time.process_time() - begun
         METER.steps += steps(self)
         return result
+
+    return call
+
+
+def counted(method: Callable) -> Callable:
+    """Of one environment, in time that is metered elsewhere."""
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        METER.steps += 1
+        return method(self, *args, **kwargs)
 
     return call
 
@@ -104,24 +120,52 @@ def batch_training(settings: TrainSettings) -> Training:
     return Training("train_batch", BatchTeam(settings).iterate, read)
 
 
+class Cost(NamedTuple):
+    """What a decision of the team took in sampling, on average."""
+
+    total: float
+    """CPU microseconds."""
+    environment: float
+    """Those in the environment."""
+    steps: float
+    """Of the environment."""
+
+    @property
+    def share(self) -> float:
+        """Of the environment in the time, in percent."""
+        return 100 * self.environment / self.total
+
+    def __str__(self) -> str:
+        return (
+            f"{self.environment:.0f} of {self.total:.0f} us per decision, in {self.steps:.1f} steps of "
+            f"{self.environment / self.steps:.0f} us"
+        )
+
+
 class Sampling:
-    """An RLlib runner in this process that is asked for decisions; ``shares`` holds the environment's part, by turn."""
+    """An RLlib runner in this process that is asked for decisions; ``costs`` holds what one took, by turn."""
 
     def __init__(self, settings: TrainSettings, batched: bool) -> None:
         meter_environments()
         self._runner = built(replace(settings, runners=0), batched).env_runner
         self.name = f"RLlib, {'batched' if batched else 'its own'} sampling"
-        self.shares: list[float] = []
+        self.costs: list[Cost] = []
 
     def play(self, seconds: float) -> float:
         """Environment steps per CPU second."""
-        before = read()
+        before, decisions = read(), 0
         steps = inside = cpu = 0.0
         while cpu < seconds:
-            self._runner.sample(num_timesteps=200)
+            # with the batch, one episode for each agent
+            lengths = {e.id_.partition("-")[0]: e.env_steps() for e in self._runner.sample(num_timesteps=200)}
+            decisions += sum(lengths.values())
             steps, inside, cpu = read() - before
-        self.shares.append(inside / cpu)
+        self.costs.append(Cost(1e6 * cpu / decisions, 1e6 * inside / decisions, steps / decisions))
         return steps / cpu
+
+    def usual(self) -> Cost:
+        """The turn in the middle, by the environment's share; the first one warmed up."""
+        return sorted(self.costs[1:], key=lambda cost: cost.share)[len(self.costs[1:]) // 2]
 
 
 def built(settings: TrainSettings, batched: bool) -> Any:

@@ -51,6 +51,15 @@ def test_names_folders_and_policies_by_zone(checkpoint):
     results = evaluate(task, mixed, Starts.of_split(task, "validation", 2, 4))
     assert (results.survived_steps >= 1).all()
     assert isinstance(policy_from("do-nothing", "zone_0"), Idle)
+    # of a checkpoint with a network per zone each takes its own, but where another policy is named
+    own = agent_from(f"zones={checkpoint}")
+    assert [own.policy(zone).network.n_observation for zone in task.zones] == [
+        task.observation_space(zone).shape[0] for zone in task.zones
+    ]
+    assert own.policy("zone_0") is not own.policy("zone_1")
+    mixed = agent_from(f"zones={checkpoint},zone_1=do-nothing")
+    assert isinstance(mixed.policy("zone_0"), Trained)
+    assert isinstance(mixed.policy("zone_1"), Idle)
 
 
 def test_what_is_unknown_is_told_with_what_there_is(checkpoint):
