@@ -10,8 +10,8 @@ from numba import njit
 from scipy.optimize import minimize
 
 from marlgrid.simulation.action import Kind, joint
-from marlgrid.simulation.dispatch import BOUND_SLACK_MW, _balance
 from marlgrid.simulation.reason import Reason
+from marlgrid.simulation.redispatch import BOUND_SLACK_MW, _balance
 from marlgrid.simulation.state import Dispatch, Outcome
 from tests.simulation.small import StillSeries, asks, commands, play, small_system, start
 
