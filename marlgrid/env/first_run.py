@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 
@@ -34,6 +35,8 @@ from marlgrid.task.task import Task
 LOGGER = logging.getLogger("marlgrid")
 SMALLEST = "case5"
 """The case that is played: kernels are compiled for types of arrays, not for their sizes."""
+PATIENCE = 300.0
+"""Seconds after which a process no longer waits for another one to compile."""
 ELSEWHERE = "from marlgrid.env import first_run; first_run.solve_once(); first_run.generate_once()"
 """What the other process runs; nothing of the user's program is imported in it."""
 
@@ -108,32 +111,45 @@ class _Unsolved:
 @contextmanager
 def _other_half() -> Iterator[None]:
     """Meanwhile another process solves and generates; it is waited for."""
+    other = _begun()
+    try:
+        yield
+        if other is not None:
+            other.wait()
+    finally:
+        if other is not None:
+            other.kill()  # after an error, or Ctrl-C
+            other.wait()
+
+
+def _begun() -> subprocess.Popen[bytes] | None:
+    """The other process; None where there can be none."""
     interpreter = "" if getattr(sys, "frozen", False) else sys.executable
     path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
     surroundings = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
     quiet = subprocess.DEVNULL
     try:
-        other = subprocess.Popen(
+        return subprocess.Popen(
             [interpreter, "-c", ELSEWHERE], env=surroundings, stdin=quiet, stdout=quiet, stderr=quiet
         )
-    except OSError:  # there can be no other process here
-        yield
-        return
-    try:
-        yield
-        other.wait()
-    finally:
-        other.kill()  # after an error, or Ctrl-C
-        other.wait()
+    except OSError:
+        return None
 
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One process at a time, where the system can tell; it lets go of this when it ends, however it ends."""
+    """One process at a time, where the system can tell, unless the other one takes too long: it may have been halted.
+
+    The lock ends with the process that holds it, however that ends.
+    """
     with ExitStack() as held:
         with suppress(ImportError, OSError):
             import fcntl
 
             lock = held.enter_context((cache_folder(trip) / "first_run.lock").open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            for _ in range(round(PATIENCE / 0.2)):
+                with suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                sleep(0.2)
         yield

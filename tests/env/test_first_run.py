@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,15 @@ def test_one_process_compiles_at_a_time(tmp_path):
     begun = [subprocess.Popen([sys.executable, "-c", TURNS], cwd=tmp_path, env=environment) for _ in range(3)]
     assert [process.wait() for process in begun] == [0, 0, 0]
     assert (tmp_path / "turns").read_text() == "<>" * 3
+
+
+def test_nobody_waits_for_ever(monkeypatch):
+    """Another process holds the lock and has been halted."""
+    monkeypatch.setattr(first_run, "PATIENCE", 0.4)
+    with first_run._alone():
+        begun = time.monotonic()
+        with first_run._alone():
+            assert 0.3 < time.monotonic() - begun < 30
 
 
 def test_what_is_played_works():
