@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pandapower
@@ -241,3 +241,11 @@ def test_tie_lines_of_an_own_pair_stay_unless_asked_for():
     assert load_case((system, series), zones=3).system.zones.tie_lines == "origin"
     with pytest.raises(ValueError, match="unknown tie_lines 'all'"):
         load_case((system, series), tie_lines="all")
+
+
+def test_data_that_cannot_be_simulated_is_refused_at_once():
+    system, series = load_case("case14")
+    dead = np.where(np.arange(system.grid.n_line) == 2, 0.0, system.grid.thermal_limit)
+    broken = replace(system, grid=replace(system.grid, thermal_limit=dead), delta_time=0.0)
+    with pytest.raises(ValueError, match=r"cannot be simulated: .*line 2 .*0\.0.*; delta_time is 0\.0"):
+        load_case((broken, series))

@@ -59,12 +59,17 @@ def load_case(
         attention: other alarms and alerts than the case's, or changes to them (built-in cases have none).
 
     Raises:
-        ValueError: unknown name, difficulty, parameter or zone; the message lists what is allowed.
+        ValueError: unknown name, difficulty, parameter or zone; the message lists what is allowed. Or data that
+            cannot be simulated: all that is wrong with it, see ``System.problems``.
         FileNotFoundError: a folder without the files of a Grid2Op environment.
         TypeError: ``case`` is something else.
     """
     system, series = _found(case, Zoning(zones, tie_lines), difficulty, n_busbar)
-    return Case(changed(system, parameters, attack, rules, attention), series)
+    system = changed(system, parameters, attack, rules, attention)
+    wrong = system.problems()
+    if wrong:
+        raise ValueError(f"the case cannot be simulated: {'; '.join(wrong)}")
+    return Case(system, series)
 
 
 class Zoning(NamedTuple):
