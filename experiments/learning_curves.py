@@ -145,7 +145,7 @@ def draw(curves: dict[str, list[np.ndarray]], path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.learning_curves", description=__doc__.split("\n")[0])
     parser.add_argument("--case", default="case5", help="built-in case or Grid2Op environment name")
-    parser.add_argument("--seeds", type=int, default=8, help="runs of each program")
+    parser.add_argument("--seeds", type=int, default=6, help="runs of each program")
     parser.add_argument("--iterations", type=int, default=30, help="of 1000 decisions")
     chosen = parser.parse_args(argv)
     if chosen.seeds < 1 or chosen.iterations < EVERY:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 from dataclasses import replace
@@ -133,13 +134,13 @@ class RLlibTeam:
         self._tell_runners()
         result = self.algo.train()
         row = {**figures(result), "level": self.level}
-        if self.settings.cost and "cost" in row:
+        if not math.isfinite(row.get("survival", math.nan)):
+            return row  # no episode finished
+        if self.settings.cost:
             row["multiplier"] = self.multiplier.update(row["cost"])
-        if "survival" in row:
-            self.finished.add(int(result["env_runners"]["num_episodes"]), row["survival"])
-        if self.level + 1 < len(self.levels) and promoted(
-            self.settings, self.finished.survival, self.finished.episodes
-        ):
+        finished, more = self.finished, self.level + 1 < len(self.levels)
+        finished.add(int(result["env_runners"]["num_episodes"]), row["survival"])
+        if more and promoted(self.settings, finished.survival, finished.episodes):
             self.level, self.finished = self.level + 1, Finished(self.settings.curriculum_episodes)
         return row
 
