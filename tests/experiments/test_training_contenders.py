@@ -106,14 +106,14 @@ def test_the_verdict_is_on_the_end_of_the_runs():
     """Means 0.2 apart, of two seeds each 0.02 from theirs: Welch's t has 2 degrees of freedom, its quantile is 4.30."""
 
     def run(end):
-        return np.array([[LAST * k / 4, 0.0 if k < 4 else end, 0.5] for k in range(9)])
+        return np.array([[LAST * k / 4, 0.0 if k < 4 else end, 1.0 - end] for k in range(9)])
 
     curves = {"RLlib": [run(0.72), run(0.68)], "batch": [run(0.52), run(0.48)]}
     assert results(curves["RLlib"]) == pytest.approx([0.72, 0.68])
     held_out, logged = verdict(curves)
     half = 4.3027 * 0.02 * np.sqrt(2)
     assert f"+20.0 points ({100 * (0.2 - half):+.1f} to {100 * (0.2 + half):+.1f}" in held_out
-    assert "+0.0 points" in logged
+    assert "-20.0 points" in logged
 
 
 @pytest.mark.slow
