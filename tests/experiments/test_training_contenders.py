@@ -120,11 +120,14 @@ def test_the_verdict_is_on_the_end_of_the_runs():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("batched", [True, False])
 def test_the_cost_of_a_decision_is_that_of_its_steps_and_of_the_rest(batched):
-    settings = TrainSettings(case="case5", batch=100, max_steps=24, scenarios=8, envs_per_runner=4, hidden=8)
+    import ray
+
+    settings = TrainSettings(case="case5", batch=100, minibatch=50, max_steps=24, scenarios=8, hidden=8)
     with np.errstate(all="ignore"):
         sampling = Sampling(settings, batched)
         for _ in range(3):
             sampling.play(0.05)
+    ray.shutdown()
     cost = sampling.usual()
     assert 1 <= cost.steps < 24
     assert 0 < cost.environment < cost.total
