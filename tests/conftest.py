@@ -1,9 +1,12 @@
-"""What all tests share: the hypothesis profiles (HYPOTHESIS_PROFILE=long for a thorough run)."""
+"""What all tests share: the hypothesis profiles (HYPOTHESIS_PROFILE=long is thorough), and no Ray left running."""
 
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -11,3 +14,14 @@ settings.register_profile(
 )
 settings.register_profile("long", parent=settings.get_profile("default"), derandomize=False, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_ray_left_running():
+    """A process has one Ray: what one module leaves running would be in the way of the next."""
+    yield
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.shutdown()
