@@ -186,7 +186,7 @@ def _attention_sensors(system: System, normalise: bool) -> dict[str, Sensor]:
     lines, alerts = rules.alert_line(system.grid), np.arange(system.dim_alerts)
     window = float(max(system.parameters.alert_time_window, 1))
     return {
-        "attention_budget": Sensor("attention_budget", "team", team, rules.max_budget),
+        "attention_budget": Sensor("attention_budget", "team", team, rules.max_budget or 1.0),
         "time_since_last_alarm": Sensor("time_since_last_alarm", "team", team, over=never, proximity=True),
         "active_alert": Sensor("alert_duration", "line", lines, low=0.0, high=1.0, column=alerts),
         "alert_duration": Sensor("alert_duration", "line", lines, window, column=alerts),
