@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -143,16 +143,15 @@ class MixedOpponent:
 
     def attack(self, system: System, state: State, memory: tuple[Any, ...]) -> tuple[Attack, tuple[Any, ...]]:
         chosen = drawn_member(state, self.weights, STREAM_MEMBER)
-        whole = no_attack(state.n_env, system.grid.n_line)
-        following = list(memory)
+        attacks, following = [], list(memory)
         for k, member in enumerate(self.members):
             mine = chosen == k
             if isinstance(member, NoOpponent) or not mine.any():
                 continue
-            part, following[k] = _attack_of(member, system, state, memory[k], mine)
-            if part is not None:
-                whole = _joined(system, whole, part, np.flatnonzero(mine))
-        return whole, tuple(following)
+            own, following[k] = _attack_of(member, system, state, memory[k], mine)
+            if own is not None:
+                attacks.append((own, mine))
+        return _together(attacks) if attacks else no_attack(state.n_env, system.grid.n_line), tuple(following)
 
 
 def _attack_of(
@@ -181,17 +180,18 @@ def _spread(attack: Attack, rows: np.ndarray, n_env: int) -> Attack:
     return Attack(whole(attack.duration), attack.subs and SubstationAttack(*map(whole, attack.subs)))
 
 
-def _joined(system: System, whole: Attack, part: Attack, rows: np.ndarray) -> Attack:
-    """``whole`` with the attacks of some episodes from ``part``."""
-    duration, subs = whole.duration, whole.subs
-    duration[rows] = part.duration[rows]
-    if part.subs is not None:
-        if subs is None:
-            n_env, grid = len(duration), system.grid
-            subs = SubstationAttack(np.zeros((n_env, grid.n_sub), np.int32), np.zeros((n_env, grid.dim_topo), np.int32))
-        for all_of_them, own in zip(subs, part.subs, strict=True):
-            all_of_them[rows] = own[rows]
-    return Attack(duration, subs)
+def _together(attacks: Sequence[tuple[Attack, np.ndarray]]) -> Attack:
+    """Of each attack what it is in its own episodes (n_env,) bool, all in one."""
+
+    def joined(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        first, *others = [part * mine[:, None] for part, mine in parts]
+        return reduce(np.add, others, first)
+
+    duration = joined([(attack.duration, mine) for attack, mine in attacks])
+    on_subs = [(attack.subs, mine) for attack, mine in attacks if attack.subs is not None]
+    if not on_subs:
+        return Attack(duration)
+    return Attack(duration, SubstationAttack(*(joined([(subs[i], mine) for subs, mine in on_subs]) for i in (0, 1))))
 
 
 def shares(n: int, weights: Sequence[float]) -> tuple[float, ...]:

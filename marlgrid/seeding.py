@@ -74,6 +74,12 @@ def _unit(origin, k):
     return np.float64(_mix(origin + np.uint64(k + 1) * _SEED) >> np.uint64(11)) * _UNIT
 
 
+@njit(cache=True, inline="always")
+def one_uniform(seed, t, stream) -> float:
+    """For kernels: the first number of ``uniform`` for one environment."""
+    return _unit(_origin(seed, t, np.int64(stream)), 0)
+
+
 @njit(cache=True)
 def _uniform(seed, t, stream, n):
     drawn = np.empty((len(seed), n))

@@ -19,7 +19,7 @@ from marlgrid.simulation.judge import judge_actions, judge_zones, seen_by_judge,
 from marlgrid.simulation.own_rules import forbidden, narrow, without
 from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import State
-from marlgrid.simulation.substations import committed, price
+from marlgrid.simulation.substations import price
 
 NO_DURATION = np.zeros(0, dtype=np.int32)
 
@@ -85,8 +85,6 @@ def attack_mask(system: System, state: State, lines: np.ndarray, duration: np.nd
     """(n_env, 1 + n) int8: doing nothing, and ``attack_allowed`` for each of ``lines`` (n,)."""
     needed = system.attack.max_duration if duration is None else 0
     given = NO_DURATION if duration is None else duration
-    if system.attack.subs:
-        given = (needed + given + committed(system, state)).astype(np.int32)
     memory = framed(system, state).memory
     mask = np.empty((memory.n_env, 1 + len(lines)), dtype=np.int8)
     _attack_mask(system.block, memory.block, lines, given, needed, mask)
@@ -101,8 +99,6 @@ def attack_allowed(system: System, state: State, duration: np.ndarray | None = N
     allowed = np.empty(state.attack.remaining.shape, dtype=np.bool_)
     if duration is None:
         duration = np.full(state.n_env, system.attack.max_duration, dtype=np.int32)
-    if system.attack.subs:
-        duration = (duration + committed(system, state)).astype(np.int32)
     _attack_allowed(system.block, framed(system, state).memory.block, duration, allowed)
     return allowed
 
@@ -147,7 +143,7 @@ def _attack_mask(system, block, lines, duration, needed, mask):  # pragma: no co
     tables, state = view_tables(system), view_frame(block).state
     allowed = scratch(len(tables.line), np.bool_)
     for e in range(len(state.t)):
-        _free(tables, state, e, duration[e] if len(duration) else needed, allowed)
+        free_lines(tables, state, e, duration[e] if len(duration) else needed, allowed)
         mask[e, 0] = 1
         for k in range(len(lines)):
             mask[e, 1 + k] = allowed[lines[k]]
@@ -157,18 +153,20 @@ def _attack_mask(system, block, lines, duration, needed, mask):  # pragma: no co
 def _attack_allowed(system, block, duration, allowed):  # pragma: no cover
     tables, state = view_tables(system), view_frame(block).state
     for e in range(allowed.shape[0]):
-        _free(tables, state, e, duration[e], allowed[e])
+        free_lines(tables, state, e, duration[e], allowed[e])
 
 
 @rule
-def _free(tables, state, e, duration, allowed):  # pragma: no cover
+def free_lines(tables, state, e, duration, allowed) -> None:  # pragma: no cover
     """Which lines of one environment may be attacked for so long."""
     attack, topo_vect, line = state.attack, state.topology.topo_vect, tables.line
-    in_force = 0
+    in_force = on_subs = 0
     for l in range(len(line)):
         in_force += attack.remaining[e, l]
+    for s in range(state.attacked.sub.shape[1]):
+        on_subs += max(state.attacked.sub[e, s] - 1, 0)
     spare = attack.budget[e] + tables.rules[0].attack_budget_per_step - in_force
-    ready = attack.cooldown[e] == 0 and spare >= duration
+    ready = attack.cooldown[e] == 0 and spare >= duration + on_subs
     for l in range(len(line)):
         connected = topo_vect[e, line[l].or_pos] > 0
         allowed[l] = ready and line[l].attackable and connected and attack.remaining[e, l] == 0

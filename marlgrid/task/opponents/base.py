@@ -15,14 +15,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from marlgrid import seeding
-from marlgrid.compiled import kernel_in_place
+from marlgrid.compiled import kernel_in_place, rule, scratch
 from marlgrid.model.system import System
+from marlgrid.model.tables import view_tables
+from marlgrid.seeding import one_uniform
 from marlgrid.simulation.action import Attack, no_attack
+from marlgrid.simulation.frame import framed, view_frame
+from marlgrid.simulation.rules import free_lines
 from marlgrid.simulation.state import State
 
 STREAM_LINE = 201
 STREAM_WAIT = 202
 STREAM_DURATION = 203
+ALIKE = np.zeros(0)
+"""No scale: all lines are alike."""
 
 
 class Opponent(Protocol):
@@ -51,9 +57,11 @@ class NoOpponent:
         return no_attack(state.n_env, system.grid.n_line), memory
 
 
-def idle(state: State) -> np.ndarray:
+def idle(system: System, state: State) -> np.ndarray:
     """(n_env,) bool: no attack is in force."""
-    return np.asarray(~(state.attack.remaining.any(axis=1) | (state.attacked.sub > 1).any(axis=1)))
+    found = np.empty(state.n_env, dtype=np.bool_)
+    _idle(framed(system, state).memory.block, found)
+    return found
 
 
 def drawn_line(weight: np.ndarray, draw: np.ndarray) -> np.ndarray:
@@ -62,17 +70,18 @@ def drawn_line(weight: np.ndarray, draw: np.ndarray) -> np.ndarray:
     ``draw`` (n_env,) is in [0, 1).
     """
     line = np.empty(len(weight), dtype=np.int64)
-    _draw_line(weight, draw, line)
+    _draw_lines(weight, draw, line)
     return line
 
 
-def strike(state: State, weight: np.ndarray, duration: np.ndarray) -> Attack:
-    """An attack of ``duration`` (n_env,) steps on one line per environment, drawn in proportion to ``weight``."""
-    line = drawn_line(weight, seeding.uniform(state.seed, state.t, STREAM_LINE, 1)[:, 0])
-    durations = np.zeros(weight.shape, dtype=np.int32)
-    rows = np.flatnonzero(line >= 0)
-    durations[rows, line[rows]] = duration[rows]
-    return Attack(durations)
+def strike(system: System, state: State, able: np.ndarray, duration: int, scale: np.ndarray = ALIKE) -> Attack:
+    """An attack of ``duration`` steps on one line in each environment ``able`` (n_env,) to, if the rules allow any.
+
+    A line is drawn in proportion to its rho over ``scale`` (n_line,); without that, each is as likely as any other.
+    """
+    steps = np.zeros(state.rho.shape, dtype=np.int32)
+    _strike(system.block, framed(system, state).memory.block, able, duration, scale, steps)
+    return Attack(steps)
 
 
 def geometric(state: State, stream: int, mean: float, n: int) -> np.ndarray:
@@ -85,13 +94,47 @@ def geometric(state: State, stream: int, mean: float, n: int) -> np.ndarray:
 
 # ---------------------------------------------------------------------------------------------------- kernels
 @kernel_in_place
-def _draw_line(weight, draw, line):  # pragma: no cover
+def _idle(block, found):  # pragma: no cover
+    state = view_frame(block).state
+    for e in range(len(found)):
+        found[e] = True
+        for l in range(state.attack.remaining.shape[1]):
+            found[e] &= state.attack.remaining[e, l] == 0
+        for s in range(state.attacked.sub.shape[1]):
+            found[e] &= state.attacked.sub[e, s] <= 1
+
+
+@kernel_in_place
+def _strike(system, block, able, duration, scale, steps):  # pragma: no cover
+    tables, state = view_tables(system), view_frame(block).state
+    n_line = len(tables.line)
+    allowed, weight = scratch(n_line, np.bool_), scratch(n_line, np.float64)
+    for e in range(len(able)):
+        if not able[e]:
+            continue
+        free_lines(tables, state, e, duration, allowed)
+        for l in range(n_line):
+            liked = state.rho[e, l] / scale[l] + 1e-9 if len(scale) else 1.0
+            weight[l] = liked if allowed[l] else 0.0
+        line = _drawn(weight, one_uniform(state.seed[e], state.t[e], STREAM_LINE))
+        if line >= 0:
+            steps[e, line] = duration
+
+
+@kernel_in_place
+def _draw_lines(weight, draw, line):  # pragma: no cover
     for e in range(len(line)):
-        total, until, passed = 0.0, 0.0, 0
-        for l in range(weight.shape[1]):
-            total += weight[e, l]
-        for l in range(weight.shape[1]):
-            until += weight[e, l]
-            # rounding must not pass the last line with a weight
-            passed += until <= draw[e] * total and until < total
-        line[e] = passed if total > 0 else -1
+        line[e] = _drawn(weight[e], draw[e])
+
+
+@rule
+def _drawn(weight, draw):  # pragma: no cover
+    """A number in proportion to its weight, -1 if all weights are 0."""
+    total, until, passed = 0.0, 0.0, 0
+    for l in range(len(weight)):
+        total += weight[l]
+    for l in range(len(weight)):
+        until += weight[l]
+        # rounding must not pass the last line with a weight
+        passed += until <= draw * total and until < total
+    return passed if total > 0 else -1

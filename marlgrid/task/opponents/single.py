@@ -11,7 +11,6 @@ import numpy as np
 from marlgrid import seeding
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Attack
-from marlgrid.simulation.rules import attack_allowed
 from marlgrid.simulation.state import State
 from marlgrid.task.opponents.base import STREAM_WAIT, idle, strike
 
@@ -27,12 +26,7 @@ class RandomOpponent:
         return ()
 
     def attack(self, system: System, state: State, memory: tuple[()]) -> tuple[Attack, tuple[()]]:
-        duration = np.full(state.n_env, self.duration or system.attack.max_duration, dtype=np.int32)
-        allowed = attack_allowed(system, state, duration)
-        if not allowed.any():
-            return Attack(np.zeros(allowed.shape, dtype=np.int32)), memory
-        allowed &= idle(state)[:, None]
-        return strike(state, allowed.astype(np.float64), duration), memory
+        return strike(system, state, idle(system, state), self.duration or system.attack.max_duration), memory
 
 
 class Waiting(NamedTuple):
@@ -65,13 +59,10 @@ class WeightedOpponent:
 
     def attack(self, system: System, state: State, memory: Waiting) -> tuple[Attack, Waiting]:
         drawn = seeding.uniform(state.seed, state.t, STREAM_WAIT, 1)[:, 0]
-        able = (state.attack.cooldown == 0) & idle(state)
+        able = (state.attack.cooldown == 0) & idle(system, state)
         steps = np.where(able & (memory.steps < 0), (drawn * self.period).astype(np.int32), memory.steps)
-        duration = np.full(state.n_env, system.attack.max_duration, dtype=np.int32)
-        allowed = attack_allowed(system, state, duration) & (steps == 0)[:, None]
-        weight = allowed * (state.rho / _scale(system, self.normalisation) + 1e-9)
-        attack = strike(state, weight, duration)
-        struck = allowed.any(axis=1)
+        attack = strike(system, state, steps == 0, system.attack.max_duration, _scale(system, self.normalisation))
+        struck = attack.duration.any(axis=1)
         steps = np.where(struck, -1, np.where(steps > 0, steps - 1, steps))
         return attack, Waiting(steps.astype(np.int32))
 
