@@ -12,6 +12,7 @@ from agents.base import Agent, with_rows
 from experiments.batch_networks import Networks
 from marlgrid.env.start import Starts
 from marlgrid.env.vector import GridVectorEnv, VectorSteps
+from marlgrid.task.occasions import occasions
 from marlgrid.task.task import Outputs, Task
 
 
@@ -24,8 +25,10 @@ class Episodes(GridVectorEnv):
     final_state: np.ndarray
     """(n_envs, n) central states that the last step led to, before any reset; set when an episode ended."""
 
-    def __init__(self, task: Task, n_envs: int, starts: Starts, seed: int, frozen: Agent | None = None) -> None:
-        super().__init__(task, n_envs, starts, seed=seed)
+    def __init__(
+        self, task: Task, n_envs: int, starts: Starts, seed: int, act_above: float = 0.0, frozen: Agent | None = None
+    ) -> None:
+        super().__init__(task, n_envs, starts, seed=seed, act_above=act_above)
         self.frozen = frozen
         self._memory: Any = () if frozen is None else frozen.initial_memory(task, n_envs)
 
@@ -44,6 +47,7 @@ class Episodes(GridVectorEnv):
         self._episode, self._rngs, self._memory = value
         self._spare.lend()
         self._outputs = self.task.look(self._started("restore"))
+        self.asked = occasions(self.task.system, self.current, self.act_above)
 
     def _begin(self, rows: Any, options: Any) -> Any:
         if self._episode is not None:

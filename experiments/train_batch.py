@@ -92,7 +92,8 @@ class BatchTeam:
         n_env = settings.envs_per_runner * max(settings.runners, 1)
         frozen = team_from(settings.defenders) if settings.learner == "opponent" else None
         self.level = level
-        self.batch = Episodes(task, n_env, starts, seed=settings.seed * 1000 + level, frozen=frozen)
+        seed, gate = settings.seed * 1000 + level, settings.act_above if frozen is None else 0.0
+        self.batch = Episodes(task, n_env, starts, seed=seed, act_above=gate, frozen=frozen)
         n_state = task.state_space.shape[0] if settings.central_critic else 0
         n_agent, width, n_action = len(self.agents), max(self.networks.n_seen), max(self.networks.n_action)
         # the last step before enough decisions are closed may add one in each environment to those that are open
@@ -139,7 +140,7 @@ class BatchTeam:
         if self.agents == [OPPONENT]:
             self.asked = self.mask[0, :, 1:].any(axis=1)
         else:
-            self.asked = self.batch.occasions(self.settings.act_above)
+            self.asked = self.batch.asked
         if self.settings.central_critic:
             self.state = self.batch.state()
 

@@ -3,7 +3,7 @@
 All learn the same task with the same settings. Environment steps and their CPU time are counted where the environments
 are stepped, in whatever process that is; CPU seconds are those of the trainer and its sampling processes. The
 environment's time is that of the calls from outside of it: step and reset of the environment that RLlib sees, adapter
-and calm steps included, or step and occasions of the batch.
+and calm steps included, or step of the batch.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ def meter_environments(*_: Any) -> None:
     if not METER.on:
         METER.on = True
         GridVectorEnv.step = metered(GridVectorEnv.step, lambda env: env.n_envs)
-        GridVectorEnv.occasions = metered(GridVectorEnv.occasions, lambda _: 0)
         # the adapter plays several steps in a call: steps are counted inside of it
         RLlibParallelEnv.step = metered(RLlibParallelEnv.step, lambda _: 0)
         RLlibParallelEnv.reset = metered(RLlibParallelEnv.reset, lambda _: 0)

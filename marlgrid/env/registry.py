@@ -193,12 +193,16 @@ def vector_env(
     split: str = "train",
     scenario: int | None = None,
     start: int | str = 0,
+    act_above: float = 0.0,
     **task: Any,
 ) -> GridVectorEnv:
-    """``n_envs`` episodes stepped at once, with auto-reset; other arguments as for ``parallel_env``."""
+    """``n_envs`` episodes stepped at once, with auto-reset; other arguments as for ``parallel_env``.
+
+    ``act_above`` is the line loading from which on the zones are asked, see ``GridVectorEnv``.
+    """
     made = _task(case, mask is not None, split, task)
     starts = Starts(made.series, split, scenario, start, max_steps)
-    return GridVectorEnv(made, n_envs, starts, mask=mask, seed=seed)
+    return GridVectorEnv(made, n_envs, starts, mask=mask, seed=seed, act_above=act_above)
 
 
 def gym_env(case: Any = "case14", **arguments: Any) -> GridEnv:

@@ -41,7 +41,13 @@ class GridVectorEnv:
     the step led to in every environment, before any reset: the next observation for learning from the transition.
 
     Row ``i`` goes through the same episodes as a ``GridParallelEnv`` whose first reset got row i's seed.
+
+    With ``act_above`` observations and masks are only made where a line is loaded so high, or waits to be put back:
+    ``asked`` tells where. Elsewhere they mean nothing, and the zones are to idle (element 0).
     """
+
+    asked: np.ndarray
+    """(n_envs,) bool: where there is something to decide, see ``marlgrid.task.occasions``; set by reset and step."""
 
     def __init__(
         self,
@@ -51,14 +57,20 @@ class GridVectorEnv:
         *,
         mask: MaskPlace = "info",
         seed: int | None = None,
+        act_above: float = 0.0,
     ) -> None:
+        if act_above > 0 and task.opponent_agent:
+            raise ValueError(
+                f"act_above is {act_above}, but an opponent that is an agent acts in calm steps too: leave act_above "
+                "at 0, or give a scripted opponent"
+            )
         if n_envs < 1:
             raise ValueError(f"n_envs is {n_envs}, give at least 1")
         check_place(task, mask)
         self.task = task
         self.n_envs = n_envs
         self.starts = starts or Starts(task.series)
-        self.mask = mask
+        self.mask, self.act_above = mask, act_above
         self.agents = list(task.agents)
         self.possible_agents = list(task.agents)
         self.action_spaces = {agent: task.action_space(agent) for agent in task.agents}
@@ -88,7 +100,7 @@ class GridVectorEnv:
             self._rngs = _generators(seed, self.n_envs)
         started, outputs = self._begin(range(self.n_envs), options)
         self._spare = Spare()
-        self._episode = started
+        self._episode, self.asked = started, outputs.asked
         return self._observations(outputs), self._infos(outputs, outputs)
 
     def step(self, actions: Mapping[str, Any]) -> VectorSteps:
@@ -102,7 +114,7 @@ class GridVectorEnv:
             raise TypeError(f"actions is a {type(actions).__name__}, give a dict by agent: {self.agents}")
         choices = {a: per_env(a, self.action_spaces[a], acts, self.n_envs) if a in self.action_spaces else acts
                    for a, acts in actions.items()}  # fmt: skip
-        self._episode, last = self.task.step(episode, choices, self._spare.memory)
+        self._episode, last = self.task.step(episode, choices, self._spare.memory, self.act_above)
         self._spare.left(episode.state)
         outputs = last
         ended = np.flatnonzero(last.terminated | last.truncated)
@@ -110,6 +122,7 @@ class GridVectorEnv:
             begun, first = self._begin(ended, None)
             self._episode = self._replaced(ended, begun)
             outputs = _replaced(last, ended, first)
+        self.asked = outputs.asked
         return VectorSteps(
             self._observations(outputs),
             last.rewards,
@@ -135,10 +148,6 @@ class GridVectorEnv:
         highest: np.ndarray = self._started("max_rho").state.rho.max(axis=1)
         return highest
 
-    def occasions(self, act_above: float) -> np.ndarray:
-        """(n_envs,) bool: where there is something to decide, see ``marlgrid.task.occasions``."""
-        return occasions(self.task.system, self._started("occasions").state, act_above)
-
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -147,6 +156,8 @@ class GridVectorEnv:
         """New episodes for some environments, each from its own stream of starts."""
         starts = [self.starts.draw(self._rngs[row], options) for row in rows]
         begun, outputs = begin(self.task, starts, self._spare.begun)
+        if self.act_above > 0:
+            outputs = outputs._replace(asked=occasions(self.task.system, begun.state, self.act_above))
         self._spare.begun = getattr(begun.state, "memory", None)
         return begun, outputs
 
@@ -193,6 +204,7 @@ def _replaced(outputs: Outputs, rows: np.ndarray, new: Outputs) -> Outputs:
     return outputs._replace(
         observations={a: put(o, rows, new.observations[a]) for a, o in outputs.observations.items()},
         masks={a: _swapped(mask, rows, new.masks[a]) for a, mask in outputs.masks.items()},
+        asked=put(outputs.asked, rows, new.asked),
     )
 
 

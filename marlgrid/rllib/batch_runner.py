@@ -50,7 +50,6 @@ class BatchEnvRunner(MultiAgentEnvRunner):
             raise ValueError(
                 "a centralised critic, and environments of your own making, need RLlib's own sampling: batched=False"
             )
-        self.act_above = arguments.pop("act_above", 0.0)
         self.cost: PricedCost | None = copy(arguments.pop("cost", None))
         seed = None if self._seed is None else self._seed * 1000
         self.batch = vector_env(**{"n_envs": 16, **arguments, "mask": "info"}, seed=seed)
@@ -92,7 +91,7 @@ class BatchEnvRunner(MultiAgentEnvRunner):
 
     def _look(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, Any]]) -> None:
         masks = {agent: info["action_mask"] for agent, info in infos.items()}
-        self._seen = observations, masks, self.batch.occasions(self.act_above)
+        self._seen = observations, masks, self.batch.asked
 
     def _step(self, explore: bool) -> int:
         """One step of the whole batch; returns how many episodes it ended."""

@@ -6,6 +6,7 @@ two of them and lets each step write into the one that the last step read.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -145,6 +146,12 @@ def power_flow_input(state: State, topo_vect: np.ndarray) -> PowerFlowInput:
         load_q=state.injections.load_q,
         storage_p=state.dispatch.storage_power,
     )
+
+
+@lru_cache(maxsize=64)
+def every(n_env: int) -> np.ndarray:
+    """(n_env,) int64 numbers of all environments of a batch. Not to be written to."""
+    return np.arange(n_env)
 
 
 def framed(system: System, state: State) -> FramedState:

@@ -56,14 +56,14 @@ def judge_zones(tables, commands, first, last, seen, reason, line_impacted, sub_
 
 
 @rule
-def judge_actions(tables, commands, start, zone, group, seen, allowed, mask) -> None:  # pragma: no cover
+def judge_actions(tables, commands, start, zone, group, seen, rows, allowed, mask) -> None:  # pragma: no cover
     """Writes which actions of a table would be accepted: those of group g as its commands ``start[g]`` and on.
 
-    ``allowed`` (n_group,) is what it notes the groups' verdicts on.
+    Asked are the environments ``rows``; ``allowed`` (n_group,) is what it notes the groups' verdicts on.
     """
     line_pad, place_pad = scratch(len(tables.line), LINE_PAD), scratch(len(tables.place), PLACE_PAD)
     pads = line_pad, place_pad, scratch(seen.cooldown_sub.shape[1], SUB_PAD), scratch(tables.rules[0].n_area, AREA_PAD)
-    for e in range(mask.shape[0]):
+    for e in rows:
         _actions_of_row(tables, commands, start, zone, _row(seen, e), pads, allowed)
         for a in range(len(group)):
             mask[e, a] = allowed[group[a]]

@@ -13,7 +13,7 @@ from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
 from marlgrid.simulation.action import Action, Attack, Commands, do_nothing
 from marlgrid.simulation.footprints import Footprints
-from marlgrid.simulation.frame import Memory, framed, view_frame
+from marlgrid.simulation.frame import Memory, every, framed, view_frame
 from marlgrid.simulation.frame import Ruling as Ruling
 from marlgrid.simulation.judge import judge_actions, judge_zones, seen_by_judge, with_schedule
 from marlgrid.simulation.own_rules import forbidden, narrow, without
@@ -72,12 +72,16 @@ def legal(system: System, state: State, commands: Commands, start: np.ndarray, z
     return narrow(system, state, commands, start, zone, allowed) if system.rules.own else allowed
 
 
-def action_mask(system: System, state: State, judged: Footprints) -> np.ndarray:
-    """(n_env, n_action) int8: what the built-in rules would accept of the zone whose action it is."""
+def action_mask(system: System, state: State, judged: Footprints, rows: np.ndarray | None = None) -> np.ndarray:
+    """(n_env, n_action) int8: what the built-in rules would accept of the zone whose action it is.
+
+    ``rows`` (n,) are the environments that are asked about, None for all; the others have zeros.
+    """
     memory = framed(system, state).memory
-    mask = np.empty((memory.n_env, len(judged.group)), dtype=np.int8)
+    mask = np.zeros((memory.n_env, len(judged.group)), dtype=np.int8)
     commands, start, zone, group = judged
-    _mask(system.block, memory.block, *commands, start, zone, group, np.empty(len(zone), dtype=np.bool_), mask)
+    asked = every(memory.n_env) if rows is None else rows
+    _mask(system.block, memory.block, asked, *commands, start, zone, group, np.empty(len(zone), dtype=np.bool_), mask)
     return mask
 
 
@@ -133,9 +137,9 @@ def _enforce(system, block, kind, index, value, first, last, duration, sub_price
 
 
 @kernel_in_place
-def _mask(system, block, kind, index, value, start, zone, group, allowed, mask):  # pragma: no cover
+def _mask(system, block, rows, kind, index, value, start, zone, group, allowed, mask):  # pragma: no cover
     commands, seen = Commands(kind, index, value), seen_by_judge(view_frame(block).state)
-    judge_actions(view_tables(system), commands, start, zone, group, seen, allowed, mask)
+    judge_actions(view_tables(system), commands, start, zone, group, seen, rows, allowed, mask)
 
 
 @kernel_in_place

@@ -27,7 +27,11 @@ Choices = Sequence[Sequence[Any]]
 
 
 class ZoneActions(Protocol):
-    """The action spaces of all zones."""
+    """The action spaces of all zones.
+
+    A fifth method, ``masks_of(state, rows)``, may give masks that mean something in the environments ``rows`` (n,)
+    alone, which is all that is asked for where zones decide on occasion only.
+    """
 
     def space(self, zone: int) -> spaces.Space:
         """The action space of a zone: the same object at each call."""
@@ -88,7 +92,10 @@ class DiscreteActions:
         return joint_of(self.system, self, choices)
 
     def masks(self, state: State) -> list[Mask]:
-        allowed = self.table.mask(self.system, state)
+        return self.masks_of(state, None)
+
+    def masks_of(self, state: State, rows: np.ndarray | None) -> list[Mask]:
+        allowed = self.table.mask(self.system, state, rows)
         return [allowed[:, part] for part in self._parts]
 
     def describe(self, zone: int, element: Any) -> str:
@@ -148,7 +155,10 @@ class MultiDiscreteActions:
         return joint_of(self.system, self, choices)
 
     def masks(self, state: State) -> list[Mask]:
-        allowed = self.table.mask(self.system, state)
+        return self.masks_of(state, None)
+
+    def masks_of(self, state: State, rows: np.ndarray | None) -> list[Mask]:
+        allowed = self.table.mask(self.system, state, rows)
         return [tuple(allowed[:, begin:end] for begin, end in pairwise(starts)) for starts in self._starts]
 
     def describe(self, zone: int, element: Any) -> str:

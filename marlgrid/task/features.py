@@ -12,7 +12,7 @@ from gymnasium import spaces
 from marlgrid.compiled import kernel_in_place, rule, scratch
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
-from marlgrid.simulation.frame import Memory, framed, view_frame
+from marlgrid.simulation.frame import Memory, every, framed, view_frame
 from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.commands import place_names
 from marlgrid.task.noise import Noise, NoiseSpec, noise_from
@@ -40,7 +40,11 @@ OPPONENT_ATTRIBUTES = (
 
 
 class ObservationFn(Protocol):
-    """What the agents see."""
+    """What the agents see.
+
+    A method ``observe_of(state, rows)`` may give vectors that mean something in the environments ``rows`` (n,) alone,
+    which is all that is asked for where zones decide on occasion only.
+    """
 
     def space(self, agent: str) -> spaces.Box:
         """The observation space of an agent: the same object at each call."""
@@ -128,8 +132,11 @@ class VectorObservation:
         return names[:-1] if agent is None else [names[i] for i in self._index_of[agent]]
 
     def observe(self, state: State) -> dict[str, np.ndarray]:
+        return self.observe_of(state, None)
+
+    def observe_of(self, state: State, rows: np.ndarray | None) -> dict[str, np.ndarray]:
         if self.noise is None:
-            flat = self._bank.run(self.system, state, self._start_minutes(state), self._all)
+            flat = self._bank.run(self.system, state, self._start_minutes(state), self._all, rows)
         else:
             flat = self._features(state)[:, self._all]
         return {agent: flat[:, part] for agent, part in self._slices.items()}
@@ -194,15 +201,23 @@ class _Program:
         self.limit = float(LIMIT if normalise else np.inf)
         self._runs: dict[int, np.ndarray] = {}
 
-    def run(self, system: System, state: State, start_minute: np.ndarray, select: np.ndarray | None) -> np.ndarray:
-        """(n_env, n) float32: the features of the state, or those that ``select`` numbers."""
+    def run(
+        self,
+        system: System,
+        state: State,
+        start_minute: np.ndarray,
+        select: np.ndarray | None,
+        rows: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """(n_env, n) float32: the features of the state, or those that ``select`` numbers; zeros but in ``rows``."""
         memory = framed(system, state).memory
         runs = self._runs.get(memory.n_env)
         if runs is None:
             runs = self._runs[memory.n_env] = self._located(memory)
         picked = self._everything if select is None else select
-        out = np.empty((memory.n_env, len(picked)), dtype=np.float32)
-        _features(memory.block, runs, self.linear, start_minute, system.delta_time, self.limit, picked, out)
+        out = np.zeros((memory.n_env, len(picked)), dtype=np.float32)
+        asked = every(memory.n_env) if rows is None else rows
+        _features(memory.block, asked, runs, self.linear, start_minute, system.delta_time, self.limit, picked, out)
         return out
 
     def _located(self, memory: Memory) -> np.ndarray:
@@ -293,13 +308,13 @@ class _Errors:
 
 # ---------------------------------------------------------------------------------------------------- kernels
 @kernel_in_place
-def _features(block, runs, linear, start_minute, delta_time, limit, index, out):  # pragma: no cover
-    """Writes the features that ``index`` numbers; the one after the last is 0."""
+def _features(block, rows, runs, linear, start_minute, delta_time, limit, index, out):  # pragma: no cover
+    """Writes the features that ``index`` numbers of environments ``rows``; the one after the last is 0."""
     numbers, wholes, singles = block.view(np.float64), block.view(np.int32), block.view(np.float32)
     state = view_frame(block).state
     n = linear.shape[1]
     reading, feature, clock = scratch(n, np.float64), scratch(n + 1, np.float32), scratch(5, np.float64)
-    for e in range(len(start_minute)):
+    for e in rows:
         left = (state.t_end[e] - state.t[e]) / max(state.t_end[e] - state.t_start[e], 1)
         _tell(clock, start_minute[e] + state.t[e] * delta_time, left)
         _read(e, runs, numbers, wholes, singles, clock, reading)

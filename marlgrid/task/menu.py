@@ -161,11 +161,14 @@ class Table(NamedTuple):
     footprints: Footprints
     """The same actions, grouped for the judge: a grid has many configurations per substation and few substations."""
 
-    def mask(self, system: System, state: State) -> np.ndarray:
-        """(n_env, n_action) int8: what the rules would accept of the zone whose action it is."""
+    def mask(self, system: System, state: State, rows: np.ndarray | None = None) -> np.ndarray:
+        """(n_env, n_action) int8: what the rules would accept of the zone whose action it is.
+
+        ``rows`` (n,) are the environments that are asked about, None for all; what is said of others means nothing.
+        """
         if system.rules.own:  # they may tell apart what the built-in rules do not
             return legal(system, state, self.commands, self.start, self.zone).view(np.int8)
-        return action_mask(system, state, self.footprints)
+        return action_mask(system, state, self.footprints, rows)
 
     def entry(self, action: int) -> Commands:
         """The commands of one action."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
 from marlgrid.compiled import kernel_in_place
 from marlgrid.model.system import System
+from marlgrid.model.tables import view_tables
+from marlgrid.simulation.frame import framed, view_frame
 from marlgrid.simulation.state import State
 
 
@@ -19,14 +22,22 @@ def line_waits(system: System, state: State) -> np.ndarray:
 def occasions(system: System, state: State, act_above: float) -> np.ndarray:
     """(n_env,) bool: the highest line loading reaches ``act_above``, or a line waits to be put back."""
     found = np.empty(state.n_env, dtype=np.bool_)
-    end, cooldown = system.grid.line_or_pos_topo_vect, state.counters.time_before_cooldown_line
-    _occasions(state.rho, state.topology.topo_vect, end, cooldown, float(act_above), found)
+    _occasions(system.block, framed(system, state).memory.block, float(act_above), found)
     return found
 
 
+@lru_cache(maxsize=64)
+def everywhere(n_env: int) -> np.ndarray:
+    """(n_env,) True: who is asked at every step. Not to be written to."""
+    return np.ones(n_env, dtype=np.bool_)
+
+
 @kernel_in_place
-def _occasions(rho, topo_vect, end, cooldown, act_above, found):  # pragma: no cover
+def _occasions(system, block, act_above, found):  # pragma: no cover
+    lines, state = view_tables(system).line, view_frame(block).state
+    topo_vect, cooldown = state.topology.topo_vect, state.counters.time_before_cooldown_line
     for e in range(len(found)):
         found[e] = False
-        for l in range(len(end)):
-            found[e] |= rho[e, l] >= act_above or (topo_vect[e, end[l]] < 0 and cooldown[e, l] == 0)
+        for l in range(len(lines)):
+            waits = topo_vect[e, lines[l].or_pos] < 0 and cooldown[e, l] == 0
+            found[e] |= state.rho[e, l] >= act_above or waits

@@ -29,6 +29,7 @@ from marlgrid.task.actions import Mask, ZoneActions
 from marlgrid.task.attack_actions import AttackActions, attack_actions
 from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
+from marlgrid.task.occasions import everywhere, occasions
 from marlgrid.task.opening import limits, opening
 from marlgrid.task.opponents import Opponent
 from marlgrid.task.reward import of_running
@@ -62,6 +63,9 @@ class Outputs(NamedTuple):
     """(n_env,) bool: the time limit is reached."""
     figures: Figures
     """What the infos show."""
+    asked: np.ndarray
+    """(n_env,) bool: the zones have something to decide, see ``occasions``; observations and masks mean something
+    there, and where an episode is over."""
 
     @property
     def infos(self) -> dict[str, dict[str, np.ndarray]]:
@@ -222,12 +226,17 @@ class Task:
         return self._outputs(episode.state, figures, rewards)
 
     def step(
-        self, episode: Episode, choices: Mapping[str, Sequence[Any]], memory: Memory | None = None
+        self,
+        episode: Episode,
+        choices: Mapping[str, Sequence[Any]],
+        memory: Memory | None = None,
+        act_above: float = 0.0,
     ) -> tuple[Episode, Outputs]:
         """One step: ``choices[agent][env]`` is an element of the agent's space (for a zone also ``Commands``).
 
         Episodes that are over stay as they are, whatever is chosen. The next state is written into ``memory`` if some
-        is given, which must not be that of this episode: nothing else may still refer to it. Raises ValueError for a
+        is given, which must not be that of this episode: nothing else may still refer to it. With ``act_above`` zones
+        are asked on occasion only (see ``occasions``), and shown nothing where they are not. Raises ValueError for a
         missing or unknown agent and for an element that is in no space, before anything happens.
         """
         before = episode.state
@@ -237,7 +246,7 @@ class Task:
         after, ruling = simulation.step(self.system, self.solver, self.series, before, action, attack, memory)
         figures, totals = account(self.system, self._demand, after, episode.totals, self._opponent_name)
         rewards = self._rewards(before, action, ruling, after)
-        return Episode(after, planned, totals), self._outputs(after, figures, rewards)
+        return Episode(after, planned, totals), self._outputs(after, figures, rewards, act_above)
 
     # ------------------------------------------------------------------ parts of a step
     def _attack(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Attack, Any]:
@@ -255,22 +264,36 @@ class Task:
             rewards[OPPONENT] = np.where(before.running, gained, 0.0)
         return rewards
 
-    def _outputs(self, state: State, figures: Figures, rewards: dict[str, np.ndarray]) -> Outputs:
-        seen = self.observation.observe(state)
+    def _outputs(
+        self, state: State, figures: Figures, rewards: dict[str, np.ndarray], act_above: float = 0.0
+    ) -> Outputs:
+        asked, rows = everywhere(state.n_env), None
+        if act_above > 0:
+            asked = occasions(self.system, state, act_above)
+            rows = np.flatnonzero(asked | figures.terminated | figures.truncated)
+        seen = self._observed(state, rows)
         return Outputs(
             observations=seen if len(seen) == len(self.agents) else {agent: seen[agent] for agent in self.agents},
-            masks=self.action_masks(state) if self.masks else {},
+            masks=self.action_masks(state, rows) if self.masks else {},
             rewards=rewards,
             terminated=figures.terminated,
             truncated=figures.truncated,
             figures=figures,
+            asked=asked,
         )
 
-    def action_masks(self, state: State) -> dict[str, Mask]:
-        """Agent -> what the rules accept on this state, for the agents whose space has a mask."""
-        masks: dict[str, Mask] = {
-            a: m for a, m in zip(self.zones, self.actions.masks(state), strict=True) if m is not None
-        }
+    def _observed(self, state: State, rows: np.ndarray | None) -> dict[str, np.ndarray]:
+        some = None if rows is None else getattr(self.observation, "observe_of", None)
+        return self.observation.observe(state) if some is None else some(state, rows)
+
+    def action_masks(self, state: State, rows: np.ndarray | None = None) -> dict[str, Mask]:
+        """Agent -> what the rules accept on this state, for the agents whose space has a mask.
+
+        ``rows`` (n,) are the environments that are asked about, None for all.
+        """
+        some = None if rows is None else getattr(self.actions, "masks_of", None)
+        of_zones = self.actions.masks(state) if some is None else some(state, rows)
+        masks: dict[str, Mask] = {a: m for a, m in zip(self.zones, of_zones, strict=True) if m is not None}
         if self.opponent_agent:
             masks[OPPONENT] = self.attack_actions.mask(state)
         return masks

@@ -25,7 +25,7 @@ def _unmetered(monkeypatch):
     """Each test with a meter of its own, and the classes as they were afterwards."""
     monkeypatch.setattr(training_contenders, "METER", Meter())
     methods = (
-        (GridVectorEnv, "step"), (GridVectorEnv, "occasions"), (GridParallelEnv, "step"),
+        (GridVectorEnv, "step"), (GridParallelEnv, "step"),
         (RLlibParallelEnv, "step"), (RLlibParallelEnv, "reset"),
     )  # fmt: skip
     for owner, name in methods:
