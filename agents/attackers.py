@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -113,11 +113,20 @@ class WorstCaseAgainst(WorstCaseOpponent):
         return task.actions.joint([choices[zone] for zone in task.zones])
 
 
+class Mixture(NamedTuple):
+    """Memory of ``MixedOpponent``."""
+
+    member: np.ndarray
+    """(n_env,) number of the member that an episode has."""
+    memories: tuple[Any, ...]
+    """One per member, each kept for all episodes."""
+
+
 @dataclass(frozen=True)
 class MixedOpponent:
     """One of several attackers in each episode, drawn from the episode's seed in proportion to ``weights``.
 
-    Its memory is one memory per member, each kept for all episodes. Raises ValueError for weights that are no weights.
+    Raises ValueError for weights that are no weights.
     """
 
     members: tuple[Opponent, ...]
@@ -138,20 +147,21 @@ class MixedOpponent:
         bound = (m.bind_task(task) if hasattr(m, "bind_task") else m for m in self.members)
         return replace(self, members=tuple(bound))
 
-    def reset(self, system: System, state: State) -> tuple[Any, ...]:
-        return tuple(member.reset(system, state) for member in self.members)
+    def reset(self, system: System, state: State) -> Mixture:
+        memories = tuple(member.reset(system, state) for member in self.members)
+        return Mixture(drawn_member(state, self.weights, STREAM_MEMBER), memories)
 
-    def attack(self, system: System, state: State, memory: tuple[Any, ...]) -> tuple[Attack, tuple[Any, ...]]:
-        chosen = drawn_member(state, self.weights, STREAM_MEMBER)
-        attacks, following = [], list(memory)
+    def attack(self, system: System, state: State, memory: Mixture) -> tuple[Attack, Mixture]:
+        attacks, following = [], list(memory.memories)
         for k, member in enumerate(self.members):
-            mine = chosen == k
+            mine = memory.member == k
             if isinstance(member, NoOpponent) or not mine.any():
                 continue
-            own, following[k] = _attack_of(member, system, state, memory[k], mine)
+            own, following[k] = _attack_of(member, system, state, following[k], mine)
             if own is not None:
                 attacks.append((own, mine))
-        return _together(attacks) if attacks else no_attack(state.n_env, system.grid.n_line), tuple(following)
+        attack = _together(attacks) if attacks else no_attack(state.n_env, system.grid.n_line)
+        return attack, Mixture(memory.member, tuple(following))
 
 
 def _attack_of(

@@ -17,13 +17,15 @@ from experiments.attack_rewards import opponent_reward
 from experiments.budgets import CASE, changes_in
 from experiments.settings import TrainSettings
 from experiments.zones_partitions import zones_spec
+from marlgrid.compiled import kernel_in_place
 from marlgrid.env.registry import make_task
 from marlgrid.model.datasets.case import load_case
 from marlgrid.model.datasets.customising import Case
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Action
+from marlgrid.simulation.frame import framed, view_frame
 from marlgrid.simulation.rules import Ruling
-from marlgrid.simulation.state import State
+from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.actions import DiscreteActions
 from marlgrid.task.menu import Menu
 from marlgrid.task.occasions import occasions
@@ -149,13 +151,24 @@ class MarginReward:
     left: float = 2.0
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        # np.clip would take most of the time of a single step's reward
-        strain = -self.strain * np.minimum(np.maximum(after.rho - self.margin, 0.0), 1.0).sum(axis=1)
-        lost = after.lost
-        if not lost.any():
-            return strain
-        left = (after.t_end - after.t) / np.maximum(after.t_end - after.t_start, 1)
-        return np.where(lost, -self.blackout - self.left * left, strain)
+        gained = np.empty(after.n_env)
+        block = framed(system, after).memory.block
+        _gains(block, float(self.strain), float(self.margin), float(self.blackout), float(self.left), gained)
+        return gained
+
+
+@kernel_in_place
+def _gains(block, strain, margin, blackout, left, gained):  # pragma: no cover
+    state = view_frame(block).state
+    for e in range(len(gained)):
+        if state.outcome[e] > Outcome.TIME_LIMIT:
+            ahead = (state.t_end[e] - state.t[e]) / max(state.t_end[e] - state.t_start[e], 1)
+            gained[e] = -blackout - left * ahead
+            continue
+        loaded = 0.0
+        for l in range(state.rho.shape[1]):
+            loaded += min(max(state.rho[e, l] - margin, 0.0), 1.0)
+        gained[e] = -strain * loaded
 
 
 def scales_of(settings: TrainSettings, task: Task) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -30,7 +30,9 @@ def values_of(
     if values.shape == shape:
         return values
     if values.shape == shape[:1]:
-        return np.repeat(values[:, None], shape[1], axis=1)
+        of_all = np.empty(shape)
+        of_all[:] = values[:, None]  # in half of the time of np.repeat
+        return of_all
     raise ValueError(
         f"the reward {reward!r} returned the shape {values.shape}: give one value per environment and zone {shape}, "
         f"or one per environment {shape[:1]}"

@@ -74,13 +74,17 @@ def drawn_line(weight: np.ndarray, draw: np.ndarray) -> np.ndarray:
     return line
 
 
-def strike(system: System, state: State, able: np.ndarray, duration: int, scale: np.ndarray = ALIKE) -> Attack:
-    """An attack of ``duration`` steps on one line in each environment ``able`` (n_env,) to, if the rules allow any.
+def strike(
+    system: System, state: State, duration: int, ready: np.ndarray | None = None, scale: np.ndarray = ALIKE
+) -> Attack:
+    """An attack of ``duration`` steps on one line in each environment, if the rules allow any.
 
-    A line is drawn in proportion to its rho over ``scale`` (n_line,); without that, each is as likely as any other.
+    ``ready`` (n_env,) bool are the environments that are attacked; None: those without an attack in force. A line is
+    drawn in proportion to its rho over ``scale`` (n_line,); without that, each is as likely as any other.
     """
+    ready = idle(system, state) if ready is None else ready
     steps = np.zeros(state.rho.shape, dtype=np.int32)
-    _strike(system.block, framed(system, state).memory.block, able, duration, scale, steps)
+    _strike(system.block, framed(system, state).memory.block, ready, duration, scale, steps)
     return Attack(steps)
 
 
@@ -105,12 +109,12 @@ def _idle(block, found):  # pragma: no cover
 
 
 @kernel_in_place
-def _strike(system, block, able, duration, scale, steps):  # pragma: no cover
+def _strike(system, block, ready, duration, scale, steps):  # pragma: no cover
     tables, state = view_tables(system), view_frame(block).state
     n_line = len(tables.line)
     allowed, weight = scratch(n_line, np.bool_), scratch(n_line, np.float64)
-    for e in range(len(able)):
-        if not able[e]:
+    for e in range(len(ready)):
+        if not ready[e]:
             continue
         free_lines(tables, state, e, duration, allowed)
         for l in range(n_line):

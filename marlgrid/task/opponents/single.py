@@ -26,7 +26,7 @@ class RandomOpponent:
         return ()
 
     def attack(self, system: System, state: State, memory: tuple[()]) -> tuple[Attack, tuple[()]]:
-        return strike(system, state, idle(system, state), self.duration or system.attack.max_duration), memory
+        return strike(system, state, self.duration or system.attack.max_duration), memory
 
 
 class Waiting(NamedTuple):
@@ -61,7 +61,7 @@ class WeightedOpponent:
         drawn = seeding.uniform(state.seed, state.t, STREAM_WAIT, 1)[:, 0]
         able = (state.attack.cooldown == 0) & idle(system, state)
         steps = np.where(able & (memory.steps < 0), (drawn * self.period).astype(np.int32), memory.steps)
-        attack = strike(system, state, steps == 0, system.attack.max_duration, _scale(system, self.normalisation))
+        attack = strike(system, state, system.attack.max_duration, steps == 0, _scale(system, self.normalisation))
         struck = attack.duration.any(axis=1)
         steps = np.where(struck, -1, np.where(steps > 0, steps - 1, steps))
         return attack, Waiting(steps.astype(np.int32))
