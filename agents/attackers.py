@@ -152,11 +152,16 @@ class MixedOpponent:
         return Mixture(drawn_member(state, self.weights, STREAM_MEMBER), memories)
 
     def attack(self, system: System, state: State, memory: Mixture) -> tuple[Attack, Mixture]:
-        attacks, following = [], list(memory.memories)
-        for k, member in enumerate(self.members):
-            mine = memory.member == k
-            if isinstance(member, NoOpponent) or not mine.any():
+        present, following = set(memory.member.tolist()), list(memory.memories)
+        attacks = []
+        for k in present:
+            member = self.members[k]
+            if isinstance(member, NoOpponent):
                 continue
+            if len(present) == 1:
+                attack, following[k] = member.attack(system, state, following[k])
+                return attack, Mixture(memory.member, tuple(following))
+            mine = memory.member == k
             own, following[k] = _attack_of(member, system, state, following[k], mine)
             if own is not None:
                 attacks.append((own, mine))
@@ -168,7 +173,7 @@ def _attack_of(
     member: Opponent, system: System, state: State, memory: Any, mine: np.ndarray
 ) -> tuple[Attack | None, Any]:
     """The member's attack where ``mine`` (n_env,) bool, anything elsewhere (None: nothing anywhere), and its memory."""
-    if mine.all() or not hasattr(member, "bind"):
+    if not hasattr(member, "bind"):
         # a question about all episodes takes less than a copy of some of them
         return member.attack(system, state, memory)
     # who looks ahead is asked about its own, and, if it waits for nothing, where the rules let an attack begin

@@ -28,7 +28,7 @@ class Episodes(GridVectorEnv):
     def __init__(
         self, task: Task, n_envs: int, starts: Starts, seed: int, act_above: float = 0.0, frozen: Agent | None = None
     ) -> None:
-        super().__init__(task, n_envs, starts, seed=seed, act_above=act_above)
+        super().__init__(task, n_envs, starts, mask="observation", seed=seed, act_above=act_above)
         self.frozen = frozen
         self._memory: Any = () if frozen is None else frozen.initial_memory(task, n_envs)
 

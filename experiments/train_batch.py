@@ -12,6 +12,7 @@ import os
 import pickle
 import sys
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class BatchTeam:
             self._restore(settings.folder / "checkpoint")
         else:
             self._enter(0)
-            self._look(*self.batch.reset())
+            self._look(self.batch.reset()[0])
 
     def _enter(self, level: int) -> None:
         """New episodes, of a level of the curriculum."""
@@ -118,7 +119,7 @@ class BatchTeam:
         more = self.level + 1 < len(self.levels)
         if more and promoted(self.settings, means.get("survival", 0.0), len(self.finished)):
             self._enter(self.level + 1)
-            self._look(*self.batch.reset())
+            self._look(self.batch.reset()[0])
         return {name: value for name, value in means.items() if name in COLUMNS} | counts
 
     # ------------------------------------------------------------------ playing
@@ -131,10 +132,10 @@ class BatchTeam:
         """After a quarter of the imitation the zones play, and the teacher says what it would have done (DAgger)."""
         return self.settings.imitate / 4 <= self.iteration < self.settings.imitate
 
-    def _look(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, Any]]) -> None:
+    def _look(self, observations: dict[str, dict[str, np.ndarray]]) -> None:
         """Fills ``seen`` (n_agent, n_env, width) and ``mask`` of all agents, and ``asked`` (n_env,): who decides."""
         for k, agent in enumerate(self.agents):
-            seen, mask = observations[agent], infos[agent]["action_mask"]
+            seen, mask = observations[agent]["observation"], observations[agent]["action_mask"]
             self.seen[k, :, : seen.shape[1]] = seen
             self.mask[k, :, : mask.shape[1]] = mask
         if self.agents == [OPPONENT]:
@@ -167,7 +168,7 @@ class BatchTeam:
             own = {"episode_return_mean": float(self.returns[env]), "cost": float(self.costs[env])}
             self.finished.append({**team_totals(zones), **own})
             self.returns[env] = self.costs[env] = 0.0
-        self._look(steps.observations, steps.infos)
+        self._look(steps.observations)
 
     @torch.no_grad()
     def _decide(self, rows: np.ndarray) -> np.ndarray:
@@ -188,7 +189,7 @@ class BatchTeam:
         self.rollout.decide(rows, seen.numpy(), mask.numpy(), state, action.numpy(), chosen.numpy())
         return played.numpy()
 
-    def _last(self, infos: dict[str, dict[str, Any]], env: int) -> tuple[np.ndarray, np.ndarray]:
+    def _last(self, infos: Mapping[str, dict[str, Any]], env: int) -> tuple[np.ndarray, np.ndarray]:
         """What an episode that was cut ended in, standardised."""
         seen = np.zeros((len(self.agents), 1, self.seen.shape[2]), np.float32)
         for k, agent in enumerate(self.agents):

@@ -3,7 +3,7 @@
 All learn the same task with the same settings. Environment steps and their CPU time are counted where the environments
 are stepped, in whatever process that is; CPU seconds are those of the trainer and its sampling processes. The
 environment's time is that of the calls from outside of it: step and reset of the environment that RLlib sees, adapter
-and calm steps included, or step of the batch.
+and calm steps included, or step and infos of the batch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from experiments.settings import TrainSettings
 from experiments.train import configuration, start_ray
 from experiments.train_batch import BatchTeam
 from marlgrid.env.parallel import GridParallelEnv
-from marlgrid.env.vector import GridVectorEnv
+from marlgrid.env.vector import GridVectorEnv, Infos
 from marlgrid.rllib import RLlibParallelEnv
 
 PLAIN_ENVS = 8
@@ -45,6 +45,7 @@ def meter_environments(*_: Any) -> None:
     if not METER.on:
         METER.on = True
         GridVectorEnv.step = metered(GridVectorEnv.step, lambda env: env.n_envs)
+        Infos.__getitem__ = metered(Infos.__getitem__, lambda _: 0)
         # the adapter plays several steps in a call: steps are counted inside of it
         RLlibParallelEnv.step = metered(RLlibParallelEnv.step, lambda _: 0)
         RLlibParallelEnv.reset = metered(RLlibParallelEnv.reset, lambda _: 0)

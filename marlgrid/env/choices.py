@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 
 from marlgrid.simulation.action import Commands
@@ -15,6 +16,8 @@ def per_env(agent: str, space: spaces.Space[Any], actions: Any, n_envs: int) -> 
 
     Raises TypeError for anything else, ValueError for another number of actions than environments.
     """
+    if type(actions) is np.ndarray and actions.ndim and len(actions) == n_envs:
+        return actions  # type: ignore[return-value]
     if isinstance(space, spaces.Dict) and isinstance(actions, Mapping):
         columns = {key: per_env(f"{agent}, {key}", space, values, n_envs) for key, values in actions.items()}
         return [{key: column[row] for key, column in columns.items()} for row in range(n_envs)]

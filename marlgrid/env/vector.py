@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,8 +30,36 @@ class VectorSteps(NamedTuple):
     terminations: dict[str, np.ndarray]
     truncations: dict[str, np.ndarray]
     """(n_envs,) bool."""
-    infos: dict[str, dict[str, Any]]
+    infos: Infos
     """(n_envs,) float64 by key, ``action_mask`` (n_envs, n_action) int8, ``final_observation`` (n_envs, n)."""
+
+
+class Infos(Mapping[str, dict[str, Any]]):
+    """Agent -> key -> array, put together when somebody first looks: who trains looks at few steps."""
+
+    def __init__(self, last: Outputs, masks: Mapping[str, Mask]) -> None:
+        self._last, self._masks = last, masks
+
+    @cached_property
+    def _by_agent(self) -> dict[str, dict[str, Any]]:
+        infos: dict[str, dict[str, Any]] = dict(self._last.infos)
+        for agent, info in infos.items():
+            info["final_observation"] = self._last.observations[agent]
+            if agent in self._masks:
+                info["action_mask"] = self._masks[agent]
+        return infos
+
+    def __getitem__(self, agent: str) -> dict[str, Any]:
+        return self._by_agent[agent]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._last.observations)
+
+    def __len__(self) -> int:
+        return len(self._last.observations)
+
+    def __repr__(self) -> str:
+        return repr(self._by_agent)
 
 
 class GridVectorEnv:
@@ -91,7 +120,7 @@ class GridVectorEnv:
     # ------------------------------------------------------------------ episodes
     def reset(
         self, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None
-    ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, Any], Infos]:
         """Starts all episodes. ``seed``: one per environment, or a number for seed, seed + 1, ...
 
         Options, as of ``GridParallelEnv.reset``, are for the episodes that start now, not for those that follow.
@@ -180,13 +209,8 @@ class GridVectorEnv:
             return dict(outputs.observations)
         return {a: {"observation": o, "action_mask": outputs.masks[a]} for a, o in outputs.observations.items()}
 
-    def _infos(self, outputs: Outputs, last: Outputs) -> dict[str, dict[str, Any]]:
-        infos: dict[str, dict[str, Any]]
-        infos = {a: {**info, "final_observation": last.observations[a]} for a, info in last.infos.items()}
-        if self.mask in ("info", "both"):
-            for agent, mask in outputs.masks.items():
-                infos[agent]["action_mask"] = mask
-        return infos
+    def _infos(self, outputs: Outputs, last: Outputs) -> Infos:
+        return Infos(last, outputs.masks if self.mask in ("info", "both") else {})
 
 
 def _generators(seed: int | Sequence[int] | None, n_envs: int) -> list[np.random.Generator]:

@@ -52,13 +52,13 @@ class BatchEnvRunner(MultiAgentEnvRunner):
             )
         self.cost: PricedCost | None = copy(arguments.pop("cost", None))
         seed = None if self._seed is None else self._seed * 1000
-        self.batch = vector_env(**{"n_envs": 16, **arguments, "mask": "info"}, seed=seed)
+        self.batch = vector_env(**{"n_envs": 16, **arguments, "mask": "observation"}, seed=seed)
         trained = self.config.policies_to_train
         every = {agent: self.config.policy_mapping_fn(agent, None) for agent in self.batch.agents}
         self._module_of = every
         self._trained = {agent: module for agent, module in every.items() if trained is None or module in trained}
         self._fragment = Fragment(list(self.batch.agents), self.batch.n_envs)
-        self._seen: tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray] | None = None
+        self._seen: dict[str, dict[str, np.ndarray]] | None = None
 
     def _sample(
         self,
@@ -84,23 +84,17 @@ class BatchEnvRunner(MultiAgentEnvRunner):
 
     # ------------------------------------------------------------------ playing
     def _reset(self) -> None:
-        observations, infos = self.batch.reset()
+        self._seen, _ = self.batch.reset()
         self._fragment = Fragment(list(self.batch.agents), self.batch.n_envs)
         self._returns, self._spent = np.zeros(self.batch.n_envs), np.zeros(self.batch.n_envs)
-        self._look(observations, infos)
-
-    def _look(self, observations: dict[str, np.ndarray], infos: dict[str, dict[str, Any]]) -> None:
-        masks = {agent: info["action_mask"] for agent, info in infos.items()}
-        self._seen = observations, masks, self.batch.asked
 
     def _step(self, explore: bool) -> int:
         """One step of the whole batch; returns how many episodes it ended."""
         assert self._seen is not None
-        observations, masks, asked = self._seen
-        rows = np.flatnonzero(asked)
+        rows = np.flatnonzero(self.batch.asked)
         choices = {agent: np.zeros(self.batch.n_envs, dtype=np.int64) for agent in self.batch.agents}
         if len(rows):
-            records = {a: self._decide(a, observations[a][rows], masks[a][rows], explore) for a in self.batch.agents}
+            records = {a: self._decide(a, s[OBSERVATION][rows], s[MASK][rows], explore) for a, s in self._seen.items()}
             for agent, columns in records.items():
                 choices[agent][rows] = columns[Columns.ACTIONS]
             self._fragment.decide(rows, records)
@@ -115,7 +109,7 @@ class BatchEnvRunner(MultiAgentEnvRunner):
             last = {agent: info["final_observation"][env] for agent, info in steps.infos.items()}
             self._fragment.end(env, TERMINATED if lost[env] else TRUNCATED, last)
             self._log({agent: {key: info[key][env] for key in info} for agent, info in steps.infos.items()}, env)
-        self._look(steps.observations, steps.infos)
+        self._seen = steps.observations
         return len(ended)
 
     def _paid(self, cost: PricedCost, steps: VectorSteps) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from experiments.settings import TrainSettings
 from experiments.speed import ON_REQUEST, STUDIES, arguments
 from experiments.training_contenders import Meter, Sampling, Training, batch_training, metered, read
 from marlgrid.env.parallel import GridParallelEnv
-from marlgrid.env.vector import GridVectorEnv
+from marlgrid.env.vector import GridVectorEnv, Infos
 from marlgrid.rllib import RLlibParallelEnv
 
 
@@ -25,7 +25,7 @@ def _unmetered(monkeypatch):
     """Each test with a meter of its own, and the classes as they were afterwards."""
     monkeypatch.setattr(training_contenders, "METER", Meter())
     methods = (
-        (GridVectorEnv, "step"), (GridParallelEnv, "step"),
+        (GridVectorEnv, "step"), (Infos, "__getitem__"), (GridParallelEnv, "step"),
         (RLlibParallelEnv, "step"), (RLlibParallelEnv, "reset"),
     )  # fmt: skip
     for owner, name in methods:
