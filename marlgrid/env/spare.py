@@ -12,8 +12,8 @@ class Spare:
     def __init__(self) -> None:
         self.memory: Memory | None = None
         """Free to be written, if there is any."""
-        self.begun: Memory | None = None
-        """Of episodes that began, and were copied to those that go on."""
+        self.begun: dict[int, Memory] = {}
+        """By number: of episodes that began, and were copied to those that go on."""
         self._lent = False
 
     def __reduce__(self) -> tuple[type[Spare], tuple[()]]:

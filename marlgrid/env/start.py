@@ -71,7 +71,7 @@ class Starts:
 
         Raises ValueError for unknown options, scenarios and rows, TypeError for options that are not whole numbers.
         """
-        options = _checked(self.series, options or {})
+        options = _checked(self.series, options) if options else {}
         seed = int(rng.integers(LARGEST_SEED))
         number, fraction = rng.random(), rng.random()
         scenarios = self.series.splits[self.split]

@@ -184,10 +184,10 @@ class GridVectorEnv:
     def _begin(self, rows: Sequence[int] | np.ndarray, options: Mapping[str, Any] | None) -> tuple[Episode, Outputs]:
         """New episodes for some environments, each from its own stream of starts."""
         starts = [self.starts.draw(self._rngs[row], options) for row in rows]
-        begun, outputs = begin(self.task, starts, self._spare.begun)
+        begun, outputs = begin(self.task, starts, self._spare.begun.get(len(starts)))
         if self.act_above > 0:
             outputs = outputs._replace(asked=occasions(self.task.system, begun.state, self.act_above))
-        self._spare.begun = getattr(begun.state, "memory", None)
+        self._spare.begun[len(starts)] = framed(self.task.system, begun.state).memory
         return begun, outputs
 
     def _replaced(self, rows: np.ndarray, begun: Episode) -> Episode:

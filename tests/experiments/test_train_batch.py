@@ -115,18 +115,16 @@ def test_states_are_those_of_rllibs_modules(central):
     team = BatchTeam(replace(SMALL, algorithm="mappo" if central else "ippo"))
     team.iterate()
     for k, agent in enumerate(team.agents):
-        action, seen = team.batch.action_space(agent), team.batch.observation_space(agent)
+        action, shown = team.batch.action_space(agent), team.batch.observation_space(agent)
         module = (CentralCriticModule if central else MaskedModule)(
-            observation_space=spaces.Dict(
-                observation=seen, action_mask=spaces.Box(0, 1, (action.n,), np.int8), state=team.batch.state_space
-            ),
+            observation_space=spaces.Dict({**shown, "state": team.batch.state_space}),
             action_space=action,
             model_config={"hiddens": (16, 16)},
         )
         state = team.networks.states()[agent]
         assert set(state) == set(module.get_state())
         module.set_state(state)
-        n, width = team.seen.shape[1], seen.shape[0]
+        n, width = team.seen.shape[1], shown["observation"].shape[0]
         observation = torch.from_numpy(team.seen[k, :, :width].copy())
         mask, central_state = torch.ones(n, action.n), torch.from_numpy(team.batch.state())
         obs = {"observation": observation, "action_mask": mask, "state": central_state}
