@@ -197,16 +197,15 @@ def _spread(attack: Attack, rows: np.ndarray, n_env: int) -> Attack:
 
 def _together(attacks: Sequence[tuple[Attack, np.ndarray]]) -> Attack:
     """Of each attack what it is in its own episodes (n_env,) bool, all in one."""
-
-    def joined(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        first, *others = [part * mine[:, None] for part, mine in parts]
-        return reduce(np.add, others, first)
-
-    duration = joined([(attack.duration, mine) for attack, mine in attacks])
+    (first, mine), *others = attacks
+    duration = first.duration * mine[:, None]
+    for attack, theirs in others:
+        duration += attack.duration * theirs[:, None]
     on_subs = [(attack.subs, mine) for attack, mine in attacks if attack.subs is not None]
     if not on_subs:
         return Attack(duration)
-    return Attack(duration, SubstationAttack(*(joined([(subs[i], mine) for subs, mine in on_subs]) for i in (0, 1))))
+    each = ([part * mine[:, None] for part in subs] for subs, mine in on_subs)
+    return Attack(duration, SubstationAttack(*(reduce(np.add, parts) for parts in zip(*each, strict=True))))
 
 
 def shares(n: int, weights: Sequence[float]) -> tuple[float, ...]:

@@ -146,7 +146,7 @@ class GridVectorEnv:
         self._episode, last = self.task.step(episode, choices, self._spare.memory, self.act_above)
         self._spare.left(episode.state)
         outputs = last
-        ended = np.flatnonzero(last.terminated | last.truncated)
+        (ended,) = (last.terminated | last.truncated).nonzero()
         if len(ended):
             begun, first = self._begin(ended, None)
             self._episode = self._replaced(ended, begun)

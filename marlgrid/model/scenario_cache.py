@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from marlgrid.compiled import kernel_in_place
 from marlgrid.model.time_series import Injections, ScenarioArrays
 
 MAX_BYTES = 512 * 2**20
@@ -124,8 +124,10 @@ class ScenarioCache:
         self._length = np.concatenate([self._length, np.zeros(n_slot - kept, dtype=np.int32)])
 
 
-@njit(cache=True)
-def _gather(values, outages, length, slot, t, load_p, load_q, gen_p, gen_v, time_next, duration, hazard):
+@kernel_in_place
+def _gather(
+    values, outages, length, slot, t, load_p, load_q, gen_p, gen_v, time_next, duration, hazard
+):  # pragma: no cover
     """Writes the fields of ``Injections`` for each (slot, t)."""
     n_env, n_load = load_p.shape
     n_gen, n_line = gen_p.shape[1], hazard.shape[1]

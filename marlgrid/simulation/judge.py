@@ -56,11 +56,12 @@ def judge_zones(tables, commands, first, last, seen, reason, line_impacted, sub_
 
 
 @rule
-def judge_actions(tables, commands, start, zone, group, seen, rows, allowed, mask) -> None:  # pragma: no cover
-    """Writes which actions of a table would be accepted: those of group g as its commands ``start[g]`` and on.
+def judge_actions(tables, commands, start, zone, group, seen, rows, mask) -> None:  # pragma: no cover
+    """Writes which actions of a table would be accepted in the environments ``rows``.
 
-    Asked are the environments ``rows``; ``allowed`` (n_group,) is what it notes the groups' verdicts on.
+    Those of group g are judged as its commands ``start[g]`` and on.
     """
+    allowed = scratch(len(zone), np.bool_)
     line_pad, place_pad = scratch(len(tables.line), LINE_PAD), scratch(len(tables.place), PLACE_PAD)
     pads = line_pad, place_pad, scratch(seen.cooldown_sub.shape[1], SUB_PAD), scratch(tables.rules[0].n_area, AREA_PAD)
     for e in rows:

@@ -81,7 +81,7 @@ def action_mask(system: System, state: State, judged: Footprints, rows: np.ndarr
     mask = np.zeros((memory.n_env, len(judged.group)), dtype=np.int8)
     commands, start, zone, group = judged
     asked = every(memory.n_env) if rows is None else rows
-    _mask(system.block, memory.block, asked, *commands, start, zone, group, np.empty(len(zone), dtype=np.bool_), mask)
+    _mask(system.block, memory.block, asked, *commands, start, zone, group, mask)
     return mask
 
 
@@ -137,9 +137,9 @@ def _enforce(system, block, kind, index, value, first, last, duration, sub_price
 
 
 @kernel_in_place
-def _mask(system, block, rows, kind, index, value, start, zone, group, allowed, mask):  # pragma: no cover
+def _mask(system, block, rows, kind, index, value, start, zone, group, mask):  # pragma: no cover
     commands, seen = Commands(kind, index, value), seen_by_judge(view_frame(block).state)
-    judge_actions(view_tables(system), commands, start, zone, group, seen, rows, allowed, mask)
+    judge_actions(view_tables(system), commands, start, zone, group, seen, rows, mask)
 
 
 @kernel_in_place

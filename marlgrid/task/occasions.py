@@ -11,7 +11,7 @@ from marlgrid.compiled import kernel_in_place
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
 from marlgrid.simulation.frame import framed, view_frame
-from marlgrid.simulation.state import State
+from marlgrid.simulation.state import Outcome, State
 
 
 def line_waits(system: System, state: State) -> np.ndarray:
@@ -21,9 +21,14 @@ def line_waits(system: System, state: State) -> np.ndarray:
 
 def occasions(system: System, state: State, act_above: float) -> np.ndarray:
     """(n_env,) bool: the highest line loading reaches ``act_above``, or a line waits to be put back."""
-    found = np.empty(state.n_env, dtype=np.bool_)
-    _occasions(system.block, framed(system, state).memory.block, float(act_above), found)
-    return found
+    return asked_and_over(system, state, act_above)[0]
+
+
+def asked_and_over(system: System, state: State, act_above: float) -> tuple[np.ndarray, np.ndarray]:
+    """``occasions``, and the numbers (n,) of the environments that have one or whose episode is over."""
+    found, rows = np.empty(state.n_env, dtype=np.bool_), np.empty(state.n_env, dtype=np.int64)
+    n = _occasions(system.block, framed(system, state).memory.block, float(act_above), found, rows)
+    return found, rows[:n]
 
 
 @lru_cache(maxsize=64)
@@ -33,11 +38,17 @@ def everywhere(n_env: int) -> np.ndarray:
 
 
 @kernel_in_place
-def _occasions(system, block, act_above, found):  # pragma: no cover
+def _occasions(system, block, act_above, found, rows):  # pragma: no cover
+    """How many of ``rows`` it wrote."""
     lines, state = view_tables(system).line, view_frame(block).state
     topo_vect, cooldown = state.topology.topo_vect, state.counters.time_before_cooldown_line
+    n = 0
     for e in range(len(found)):
         found[e] = False
         for l in range(len(lines)):
             waits = topo_vect[e, lines[l].or_pos] < 0 and cooldown[e, l] == 0
             found[e] |= state.rho[e, l] >= act_above or waits
+        if found[e] or state.outcome[e] != Outcome.RUNNING:
+            rows[n] = e
+            n += 1
+    return n

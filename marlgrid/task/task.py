@@ -29,7 +29,7 @@ from marlgrid.task.actions import Mask, ZoneActions
 from marlgrid.task.attack_actions import AttackActions, attack_actions
 from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
-from marlgrid.task.occasions import everywhere, occasions
+from marlgrid.task.occasions import asked_and_over, everywhere
 from marlgrid.task.opening import limits, opening
 from marlgrid.task.opponents import Opponent
 from marlgrid.task.reward import of_running
@@ -269,8 +269,7 @@ class Task:
     ) -> Outputs:
         asked, rows = everywhere(state.n_env), None
         if act_above > 0:
-            asked = occasions(self.system, state, act_above)
-            rows = np.flatnonzero(asked | figures.terminated | figures.truncated)
+            asked, rows = asked_and_over(self.system, state, act_above)
         seen = self._observed(state, rows)
         return Outputs(
             observations=seen if len(seen) == len(self.agents) else {agent: seen[agent] for agent in self.agents},

@@ -29,6 +29,8 @@ STREAM_WAIT = 202
 STREAM_DURATION = 203
 ALIKE = np.zeros(0)
 """No scale: all lines are alike."""
+IDLE = np.zeros(0, dtype=np.bool_)
+"""No choice of environments: all those without an attack in force."""
 
 
 class Opponent(Protocol):
@@ -74,15 +76,12 @@ def drawn_line(weight: np.ndarray, draw: np.ndarray) -> np.ndarray:
     return line
 
 
-def strike(
-    system: System, state: State, duration: int, ready: np.ndarray | None = None, scale: np.ndarray = ALIKE
-) -> Attack:
+def strike(system: System, state: State, duration: int, ready: np.ndarray = IDLE, scale: np.ndarray = ALIKE) -> Attack:
     """An attack of ``duration`` steps on one line in each environment, if the rules allow any.
 
-    ``ready`` (n_env,) bool are the environments that are attacked; None: those without an attack in force. A line is
-    drawn in proportion to its rho over ``scale`` (n_line,); without that, each is as likely as any other.
+    ``ready`` (n_env,) bool are the environments that are attacked, by default those without an attack in force. A line
+    is drawn in proportion to its rho over ``scale`` (n_line,), by default each with equal probability.
     """
-    ready = idle(system, state) if ready is None else ready
     steps = np.zeros(state.rho.shape, dtype=np.int32)
     _strike(system.block, framed(system, state).memory.block, ready, duration, scale, steps)
     return Attack(steps)
@@ -101,11 +100,17 @@ def geometric(state: State, stream: int, mean: float, n: int) -> np.ndarray:
 def _idle(block, found):  # pragma: no cover
     state = view_frame(block).state
     for e in range(len(found)):
-        found[e] = True
-        for l in range(state.attack.remaining.shape[1]):
-            found[e] &= state.attack.remaining[e, l] == 0
-        for s in range(state.attacked.sub.shape[1]):
-            found[e] &= state.attacked.sub[e, s] <= 1
+        found[e] = _at_peace(state, e)
+
+
+@rule
+def _at_peace(state, e):  # pragma: no cover
+    peace = True
+    for l in range(state.attack.remaining.shape[1]):
+        peace &= state.attack.remaining[e, l] == 0
+    for s in range(state.attacked.sub.shape[1]):
+        peace &= state.attacked.sub[e, s] <= 1
+    return peace
 
 
 @kernel_in_place
@@ -113,8 +118,8 @@ def _strike(system, block, ready, duration, scale, steps):  # pragma: no cover
     tables, state = view_tables(system), view_frame(block).state
     n_line = len(tables.line)
     allowed, weight = scratch(n_line, np.bool_), scratch(n_line, np.float64)
-    for e in range(len(ready)):
-        if not ready[e]:
+    for e in range(steps.shape[0]):
+        if not (ready[e] if len(ready) else _at_peace(state, e)):
             continue
         free_lines(tables, state, e, duration, allowed)
         for l in range(n_line):
