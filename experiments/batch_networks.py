@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,22 @@ from experiments.tasks import scales_of
 from marlgrid.rllib.networks import FORBIDDEN, actor_layers, critic_layers
 from marlgrid.task.features import OPPONENT
 from marlgrid.task.task import Task
+
+
+class Tanh(torch.autograd.Function):
+    """2 sigmoid(2 x) - 1: a third of the time that torch takes for tanh."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        half = (2 * values).sigmoid_()
+        ctx.save_for_backward(half)
+        return (2 * half).sub_(1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        (half,) = ctx.saved_tensors
+        slope: torch.Tensor = torch.ops.aten.sigmoid_backward(gradient, half)
+        return slope.mul_(4)
 
 
 class StackedLayers(nn.Module):
@@ -43,7 +60,7 @@ class StackedLayers(nn.Module):
                 weight, bias = weight.index_select(0, member), bias.index_select(0, member)
             values = torch.baddbmm(bias, values, weight)
             if depth < len(self.weights) - 1:
-                values = 2 * torch.sigmoid(2 * values) - 1  # tanh, in a third of the time that torch takes for it
+                values = Tanh.apply(values)
         return values
 
     def state_of(self, k: int, prefix: str) -> dict[str, np.ndarray]:

@@ -8,6 +8,9 @@ from numba import njit
 PRICE_SLOPE = 0.3
 """The first MW of a unit costs this share less than its mean, the last one this share more: units blend in."""
 N_BISECTION = 50
+N_NEWTON = 12
+CLOSE = 1e-14
+"""Relative: where Newton's steps end, and how far from there is looked for the price on either side."""
 
 
 @njit(cache=True)
@@ -23,6 +26,7 @@ def merit_order(demand, available, pmin, pmax, ramp_up, ramp_down, price):  # no
     power = np.zeros((n_row, n_gen))
     low = np.zeros(n_gen)
     high = np.zeros(n_gen)
+    marginal = price[0].max()
     for row in range(n_row):
         renewable = 0.0
         least = 0.0
@@ -39,7 +43,8 @@ def merit_order(demand, available, pmin, pmax, ramp_up, ramp_down, price):  # no
                 high[gen] = max(min(high[gen], before + ramp_up[gen]), low[gen])
             least += low[gen]
         kept = min(1.0, max(0.0, demand[row] - least) / renewable) if renewable > 0.0 else 0.0
-        _share(demand[row] - kept * renewable, price[row], low, high, pmax[row], power[row])
+        need = demand[row] - kept * renewable
+        marginal = _share(need, price[row], low, high, pmax[row], power[row], marginal)
         for gen in range(n_gen):
             if available[row, gen] >= 0.0:
                 power[row, gen] = kept * available[row, gen]
@@ -47,20 +52,53 @@ def merit_order(demand, available, pmin, pmax, ramp_up, ramp_down, price):  # no
 
 
 @njit(cache=True)
-def _share(need, price, low, high, pmax, power):
-    """Fills ``power`` (n_gen,) so that its sum is ``need`` at one marginal price, each entry in [low, high]."""
+def _share(need, price, low, high, pmax, power, guess):
+    """Fills ``power`` (n_gen,) so that its sum is ``need`` at one marginal price, each entry in [low, high].
+
+    The price is halved in on as if nothing else were known, but few of the halves are tried: Newton's steps from a
+    ``guess`` tell beforehand below which price too little is supplied, and above which enough. Returns the price.
+    """
+    too_low, enough = -np.inf, np.inf
+    marginal = guess
+    for _ in range(N_NEWTON):
+        missing, slope = _missing(need, marginal, price, low, high, pmax)
+        if missing > 0.0:
+            too_low = max(too_low, marginal)
+        else:
+            enough = min(enough, marginal)
+        step = missing / slope if slope > 0.0 else 0.0
+        if abs(step) <= CLOSE * marginal:
+            break
+        marginal += step
+    for near in (marginal * (1.0 - CLOSE), marginal * (1.0 + CLOSE)):
+        if _missing(need, near, price, low, high, pmax)[0] > 0.0:
+            too_low = max(too_low, near)
+        else:
+            enough = min(enough, near)
     cheap, dear = 0.0, 2.0 * price.max() * (1.0 + PRICE_SLOPE)
     for _ in range(N_BISECTION):
         marginal = 0.5 * (cheap + dear)
-        total = 0.0
-        for gen in range(len(power)):
-            total += _supply(marginal, price[gen], low[gen], high[gen], pmax[gen])
-        if total < need:
+        known = marginal <= too_low or marginal >= enough
+        short = marginal <= too_low if known else _missing(need, marginal, price, low, high, pmax)[0] > 0.0
+        if short:
             cheap = marginal
         else:
             dear = marginal
     for gen in range(len(power)):
         power[gen] = _supply(dear, price[gen], low[gen], high[gen], pmax[gen])
+    return dear
+
+
+@njit(cache=True)
+def _missing(need, marginal, price, low, high, pmax):
+    """What is supplied too little at a marginal price, and how much more is supplied per unit of price."""
+    total = slope = 0.0
+    for gen in range(len(price)):
+        supplied = _supply(marginal, price[gen], low[gen], high[gen], pmax[gen])
+        total += supplied
+        if low[gen] < supplied < high[gen]:
+            slope += pmax[gen] / (price[gen] * 2.0 * PRICE_SLOPE)
+    return need - total, slope
 
 
 @njit(cache=True, inline="always")
