@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 import marlgrid
+from marlgrid.task.occasions import occasions
 
 N = 5
 
@@ -110,3 +112,79 @@ def test_bad_input():
         with pytest.raises(error, match=words):
             envs.step(wrong)
     envs.step(zeros)
+
+
+@pytest.mark.parametrize("actions", ["discrete", "multi_discrete", "box"])
+def test_only_where_zones_are_asked_are_observations_made(actions):
+    """Beside a batch that looks everywhere: the same episodes, seen alike where there is something to decide."""
+    made = {"case": "case14", "opponent": "random", "actions": actions, "n_envs": 12, "max_steps": 15, "seed": 4}
+    whole, calm = marlgrid.vector_env(**made), marlgrid.vector_env(**made, act_above=0.8)
+    (seen, infos), (some, own) = whole.reset(), calm.reset()
+    asked = 0
+    for _ in range(40):
+        np.testing.assert_array_equal(calm.asked, occasions(whole.task.system, whole.current, 0.8))
+        assert whole.asked.all()
+        for agent in whole.agents:
+            np.testing.assert_array_equal(some[agent][calm.asked], seen[agent][calm.asked])
+            assert own[agent].keys() == infos[agent].keys()
+            assert ("action_mask" in own[agent]) == (actions != "box")
+            for mine, theirs in zip(masks(own[agent]), masks(infos[agent]), strict=True):
+                np.testing.assert_array_equal(mine[calm.asked], theirs[calm.asked])
+        asked += calm.asked.sum()
+        spaces_of = {agent: whole.action_space(agent) for agent in whole.agents}
+        idle = {agent: np.zeros((12, *space.shape), space.dtype) for agent, space in spaces_of.items()}
+        (seen, rewards, lost, late, infos), (some, paid, *flags, own) = whole.step(idle), calm.step(idle)
+        over = lost["zone_0"] | late["zone_0"]
+        for agent in whole.agents:
+            np.testing.assert_array_equal(rewards[agent], paid[agent])
+            np.testing.assert_array_equal([lost[agent], late[agent]], [flag[agent] for flag in flags])
+            np.testing.assert_array_equal(own[agent]["max_rho"], infos[agent]["max_rho"])
+            last, theirs = own[agent]["final_observation"], infos[agent]["final_observation"]
+            np.testing.assert_array_equal(last[over], theirs[over])
+            new = calm.asked | over
+            assert not some[agent][~new].any()
+    assert 0 < asked < 40 * 12
+
+
+def masks(info):
+    found = info.get("action_mask", ())
+    return found if isinstance(found, tuple) else (found,)
+
+
+def test_what_cannot_leave_environments_out_looks_at_all():
+    """An observation and actions of the user's own, with no more than the methods that are asked for."""
+
+    class Loading:
+        state_space = spaces.Box(0, np.inf, (1,), np.float32)
+
+        def space(self, agent):
+            return self.state_space
+
+        def observe(self, state):
+            return {a: state.rho.max(axis=1, keepdims=True).astype(np.float32) for a in ("zone_0", "zone_1", "zone_2")}
+
+        def central_state(self, state):
+            return self.observe(state)["zone_0"]
+
+    envs = marlgrid.vector_env("case14", n_envs=3, observation=lambda *_: Loading(), act_above=10.0, seed=0)
+    observations, _ = envs.reset()
+    observations = envs.step(dict.fromkeys(envs.agents, np.zeros(3, int))).observations
+    assert not envs.asked.any()
+    np.testing.assert_array_equal(observations["zone_1"][:, 0], envs.max_rho.astype(np.float32))
+
+
+def test_an_opponent_that_is_an_agent_is_asked_in_calm_steps_too():
+    with pytest.raises(ValueError, match=r"act_above is 0.9.*leave act_above at 0"):
+        marlgrid.vector_env("case14", opponent="agent", act_above=0.9)
+
+
+def test_infos_are_a_mapping():
+    envs = marlgrid.vector_env("case14", n_envs=2, seed=0)
+    envs.reset()
+    infos = envs.step(dict.fromkeys(envs.agents, np.zeros(2, int))).infos
+    assert list(infos) == envs.agents
+    assert len(infos) == 3
+    assert {agent: info["survived_steps"].tolist() for agent, info in infos.items()} == {a: [1, 1] for a in envs.agents}
+    assert "cost_overload" in repr(infos)
+    with pytest.raises(KeyError):
+        infos["zone_9"]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marlgrid.model.datasets.case import load_case
-from marlgrid.model.generator import GeneratedSeries, weather
+from marlgrid.model.generator import GeneratedSeries, schedule, weather
 from marlgrid.model.time_series import unpack_rows
 
 CASES = ("case5", "case14", "case118")
@@ -381,3 +381,29 @@ def test_a_grid_that_nothing_can_follow_is_refused():
 def test_a_negative_scenario_is_refused(series):
     with pytest.raises(ValueError, match="scenario -1 does not exist"):
         series["case14"].at(np.array([-1]), np.array([0]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.floats(-0.2, 1.3))
+def test_units_share_the_load_at_the_price_that_halving_finds(seed, load):
+    """Beside the halving in plain words: the steps that save most of its trials change no bit."""
+    rng = np.random.default_rng(seed)
+    pmax, price = rng.uniform(0.0, 300.0, 5), rng.uniform(1.0, 80.0, 5)
+    pmin = pmax * rng.choice([0.0, 0.3, 1.0], 5)
+    need = load * pmax.sum()
+
+    def supply(marginal):
+        wanted = pmax * (marginal / price - 1.0 + schedule.PRICE_SLOPE) / (2.0 * schedule.PRICE_SLOPE)
+        return np.minimum(np.maximum(wanted, pmin), pmax)
+
+    cheap, dear = 0.0, 2.0 * price.max() * (1.0 + schedule.PRICE_SLOPE)
+    for _ in range(schedule.N_BISECTION):
+        marginal = 0.5 * (cheap + dear)
+        short = sum(supply(marginal).tolist()) < need
+        cheap, dear = (marginal, dear) if short else (cheap, marginal)
+    unlimited = np.full(5, np.inf)
+    found = schedule.merit_order(
+        np.array([need, need]), np.full((2, 5), -1.0), np.stack([pmin] * 2), np.stack([pmax] * 2), unlimited, unlimited,
+        np.stack([price] * 2),
+    )  # fmt: skip
+    np.testing.assert_array_equal(found, np.stack([supply(dear)] * 2))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from marlgrid import seeding
 from marlgrid.model.attacker import Attacker
 from marlgrid.simulation.state import take
 from marlgrid.task.opponents import (
@@ -18,6 +19,7 @@ from marlgrid.task.opponents import (
     WeightedOpponent,
     opponent_from,
 )
+from marlgrid.task.opponents.base import STREAM_LINE
 from tests.simulation.small import start
 from tests.task.attacked import played, system_with
 
@@ -61,6 +63,20 @@ def test_random_attacks_whenever_it_may_and_every_line_alike():
     assert set(durations[durations > 0]) == {4}
     shorter, _ = played(system_with(), RandomOpponent(duration=2), 2, 20)
     assert set(shorter[shorter > 0]) == {2}
+
+
+@pytest.mark.parametrize(
+    ("opponent", "weight"), [(RandomOpponent(), 1.0), (WeightedOpponent(period=1), np.array([1.0, 2.0, 7.0, 9.0]))]
+)
+def test_a_strike_is_the_draw_of_its_weights(opponent, weight):
+    """Beside the draws in NumPy's words, from the same numbers."""
+    durations, allowed = played(system_with(), opponent, 50, 20, current=[10.0, 20.0, 70.0, 90.0])
+    for t, (struck, free) in enumerate(zip(durations, allowed, strict=True)):
+        shares = np.where(free, weight, 0.0)
+        ends = np.cumsum(shares, axis=1) / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
+        drawn = seeding.uniform(np.arange(50), np.full(50, t), STREAM_LINE, 1)
+        line = np.where(free.any(axis=1), (ends <= drawn).sum(axis=1), -1)
+        np.testing.assert_array_equal(np.where(struck.any(axis=1), struck.argmax(axis=1), -1), line)
 
 
 def test_the_cooldown_counts_between_starts():
