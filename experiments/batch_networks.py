@@ -13,6 +13,7 @@ from agents.team import SHARED
 from experiments.settings import TrainSettings
 from experiments.tasks import scales_of
 from marlgrid.rllib.networks import FORBIDDEN, actor_layers, critic_layers
+from marlgrid.rllib.policies import fitting
 from marlgrid.task.features import OPPONENT
 from marlgrid.task.task import Task
 
@@ -128,17 +129,9 @@ class Networks(nn.Module):
         return self.critic(seen, self.gather).squeeze(-1)
 
     def load(self, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-        """Takes over the arrays of ``states``. Raises ValueError where a policy is missing or has another shape."""
+        """Takes over the arrays of ``states``. Raises ValueError where they do not fit, see ``fitting``."""
         with torch.no_grad():
-            for k, name in enumerate(self.names):
-                mine = self.states()[name]
-                given = states.get(name, {})
-                wrong = [key for key in mine if np.shape(given.get(key)) != np.shape(mine[key])]
-                if wrong:
-                    raise ValueError(
-                        f"the checkpoint to start from does not fit policy {name!r} in {wrong}: use one of the same "
-                        f"case and settings (it holds {sorted(states)})"
-                    )
+            for k, given in enumerate(fitting(states, self.states()).values()):
                 self.actor.take(k, "actor", given)
                 self.critic.take(k, "critic", given)
                 for agent in np.flatnonzero(self.members == k):

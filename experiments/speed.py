@@ -28,8 +28,12 @@ STEP_BUDGET = {14: 10.0, 36: 8.0, 118: 6.0}
 STUDIES = ("step", "parts", "batch", "zones", "what-if", "start", "memory", "growth", "sampling", "training")
 ON_REQUEST = ("growth", "sampling", "training")
 """Studies of large grids and of RLlib, which take minutes: made when named."""
-GATES = (0.0, 0.9)
-"""Line loadings above which the teams decide: at every step, and as ``experiments.train`` does it."""
+DECIDING = {
+    "at every step": {"act_above": 0.0},
+    "at every step, the opponent too": {"act_above": 0.0, "opponent": "learned"},
+    "above a loading of 0.9": {"act_above": 0.9},
+}
+"""Who is asked when: three zones; and an opponent that is an agent; and the zones as ``experiments.train`` has them."""
 
 
 @dataclass(frozen=True)
@@ -156,15 +160,15 @@ def sampling_study(play: Callable[..., Race]) -> Study:
     from experiments.settings import TrainSettings
     from experiments.training_contenders import Sampling
 
-    for gate in GATES:
-        settings = TrainSettings(act_above=gate, scenarios=8)
+    for when, asked in DECIDING.items():
+        settings = TrainSettings(**asked, scenarios=8)
         fed, plain = Sampling(settings, batched=True), Sampling(settings, batched=False)
-        result = play(f"sampling, environment steps, teams decide above a loading of {gate}", fed, plain)
+        result = play(f"sampling, environment steps, decisions {when}", fed, plain)
         yield result
-        yield Budget(f"gain of RLlib's sampling by the batch, decisions above {gate}", 2.0, result.ratio)
+        yield Budget(f"gain of RLlib's sampling by the batch, decisions {when}", 2.0, result.ratio)
         for side in (plain, fed):
             cost = side.usual()
-            what = f"environment's share of the sampling time, {side.name}, decisions above {gate} ({cost})"
+            what = f"environment's share of the sampling time, {side.name}, decisions {when} ({cost})"
             yield Budget(what, 20.0, cost.share, at_least=False, unit="%")
 
 
@@ -174,19 +178,19 @@ def training_study(play: Callable[..., Race]) -> Study:
     from experiments.training_contenders import batch_training, rllib_training, use_all_cores
 
     use_all_cores()
-    for gate in GATES:
-        settings = TrainSettings(act_above=gate, scenarios=8, batch=1000)
+    for when in ("at every step", "above a loading of 0.9"):
+        settings = TrainSettings(**DECIDING[when], scenarios=8, batch=1000)
         ours = batch_training(settings)
         for batched in (False, True):
             rllib = rllib_training(settings, batched)
-            what = f"training, environment steps, teams decide above a loading of {gate}"
+            what = f"training, environment steps, decisions {when}"
             result = play(f"{what}, CPU time", ours, rllib)
             yield result
             n = len(result.first_rates)
             rates = (tuple(ours.wall_rates[-n:]), tuple(rllib.wall_rates[-n:]))
             yield Race(f"{what}, clock", ours.name, rllib.name, *rates)
             if not batched:
-                yield Budget(f"train_batch over RLlib's training, decisions above {gate}, CPU time", 8.0, result.ratio)
+                yield Budget(f"train_batch over RLlib's training, decisions {when}, CPU time", 8.0, result.ratio)
 
 
 def growth_study() -> Study:

@@ -33,7 +33,7 @@ from experiments.learning import COLUMNS, run
 from experiments.settings import CLIP, VALUE_CLIP, TrainSettings, settings_from
 from experiments.tasks import TrainingTask, scales_of
 from marlgrid.rllib import PricedCost, dqn_config, ppo_config, set_price
-from marlgrid.rllib.policies import load_states, policy_from_state
+from marlgrid.rllib.policies import fitting, load_states, policy_from_state
 
 PROGRESS = "progress.json"
 """Beside RLlib's part of a checkpoint: level of the curriculum, and what the price of a cost goes on from."""
@@ -186,16 +186,8 @@ def told(runner: Any, task: TrainingTask, price: float | None) -> None:
 
 def start_from(algo: Algorithm, checkpoint: str) -> None:
     """Takes over the networks of a checkpoint, of either program. Raises ValueError where they do not fit."""
-    given, states = load_states(checkpoint), {}
-    for name, own in algo.learner_group.get_state(components=MODULES)["learner"]["rl_module"].items():
-        found = given.get(name, {})
-        wrong = [key for key in own if np.shape(found.get(key)) != np.shape(own[key])]
-        if wrong:
-            raise ValueError(
-                f"the checkpoint to start from does not fit policy {name!r} in {wrong}: use one of the same case and "
-                f"settings (it holds {sorted(given)})"
-            )
-        states[name] = {key: found[key] for key in own}
+    own = algo.learner_group.get_state(components=MODULES)["learner"]["rl_module"]
+    states = fitting(load_states(checkpoint), own)
     algo.set_state({"learner_group": {"learner": {"rl_module": states}}})
     algo.env_runner_group.sync_weights(from_worker_or_learner_group=algo.learner_group, inference_only=True)
 

@@ -101,6 +101,24 @@ def load_states(checkpoint: str | Path) -> dict[str, dict[str, np.ndarray]]:
     return states
 
 
+def fitting(given: Mapping[str, Mapping[str, Any]], own: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of ``given`` states by module id, those that ``own`` has, to be put in their place.
+
+    Raises ValueError where one is missing or has other names or shapes.
+    """
+    found = {}
+    for name, arrays in own.items():
+        there = given.get(name, {})
+        wrong = [key for key in arrays if key not in there or np.shape(there[key]) != np.shape(arrays[key])]
+        if wrong:
+            raise ValueError(
+                f"the checkpoint to start from does not fit policy {name!r} in {wrong}: use one of the same case and "
+                f"settings (it holds {sorted(given)})"
+            )
+        found[name] = {key: there[key] for key in arrays}
+    return found
+
+
 def save_policies(checkpoint: str | Path, states: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Writes module states where RLlib keeps them: ``load_policies`` reads both kinds of checkpoints alike.
 
