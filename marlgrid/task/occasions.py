@@ -33,8 +33,10 @@ def asked_and_over(system: System, state: State, act_above: float) -> tuple[np.n
 
 @lru_cache(maxsize=64)
 def everywhere(n_env: int) -> np.ndarray:
-    """(n_env,) True: who is asked at every step. Not to be written to."""
-    return np.ones(n_env, dtype=np.bool_)
+    """(n_env,) True, not to be written to: who is asked at every step."""
+    asked = np.ones(n_env, dtype=np.bool_)
+    asked.flags.writeable = False
+    return asked
 
 
 @kernel_in_place
