@@ -101,16 +101,15 @@ class Memory:
         """Replaces some rows by those of another batch."""
         other = getattr(state, "memory", None)
         if other is not None and other.sizes[1:] == self.sizes[1:]:
-            every, places = np.arange(other.n_env), np.arange(self.n_env)[rows]
-            LAYOUT.copy_rows(other.block, every, self.block, places, STATE)
+            LAYOUT.copy_rows(other.block, every(other.n_env), self.block, every(self.n_env)[rows], STATE)
         else:
             _copy(state, self.state, rows)
 
     def taken(self, rows: Any) -> FramedState:
         """The rows of the state, in memory of their own."""
-        chosen = np.arange(self.n_env)[rows]
+        chosen = every(self.n_env)[rows]
         memory = Memory(self.system, len(chosen))
-        LAYOUT.copy_rows(self.block, chosen, memory.block, np.arange(len(chosen)))
+        LAYOUT.copy_rows(self.block, chosen, memory.block, every(len(chosen)))
         return memory.framed()
 
     def replaced(self, rows: Any, state: State) -> FramedState:

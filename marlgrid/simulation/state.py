@@ -234,16 +234,16 @@ def take(state: Record, rows: np.ndarray) -> Record:
     return state[rows]  # type: ignore[index]
 
 
-def put(state: Record, rows: np.ndarray, part: Record) -> Record:
+def put(state: Record, rows: np.ndarray | slice, part: Record) -> Record:
     """The batch with some rows replaced by those of another."""
+    if isinstance(state, np.ndarray):
+        whole = state.copy()
+        whole[rows] = part
+        return whole
     memory = getattr(state, "memory", None)
     if memory is not None:
         return memory.replaced(rows, part)
-    if isinstance(state, tuple):
-        return _like(state, (put(old, rows, new) for old, new in zip(state, part, strict=True)))  # type: ignore
-    whole = state.copy()  # type: ignore[attr-defined]
-    whole[rows] = part
-    return whole
+    return _like(state, (put(old, rows, new) for old, new in zip(state, part, strict=True)))  # type: ignore
 
 
 def _like(record: Any, parts: Iterable[Any]) -> Any:
