@@ -170,7 +170,7 @@ class BatchTeam:
             self.returns[env] = self.costs[env] = 0.0
         self._look(steps.observations)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _decide(self, rows: np.ndarray) -> np.ndarray:
         """Draws actions (n_agent, n) for some environments and notes them."""
         seen = self.networks.standardised(torch.from_numpy(self.seen[:, rows]))
