@@ -91,12 +91,11 @@ class DiscreteActions:
                 return Action(self.table.commands, first, last)
         return joint_of(self.system, self, choices)
 
-    def masks(self, state: State) -> list[Mask]:
-        return self.masks_of(state, None)
-
-    def masks_of(self, state: State, rows: np.ndarray | None) -> list[Mask]:
+    def masks(self, state: State, rows: np.ndarray | None = None) -> list[Mask]:
         allowed = self.table.mask(self.system, state, rows)
         return [allowed[:, part] for part in self._parts]
+
+    masks_of = masks
 
     def describe(self, zone: int, element: Any) -> str:
         """The action in words."""
@@ -154,12 +153,11 @@ class MultiDiscreteActions:
     def joint(self, choices: Choices) -> Action:
         return joint_of(self.system, self, choices)
 
-    def masks(self, state: State) -> list[Mask]:
-        return self.masks_of(state, None)
-
-    def masks_of(self, state: State, rows: np.ndarray | None) -> list[Mask]:
+    def masks(self, state: State, rows: np.ndarray | None = None) -> list[Mask]:
         allowed = self.table.mask(self.system, state, rows)
         return [tuple(allowed[:, begin:end] for begin, end in pairwise(starts)) for starts in self._starts]
+
+    masks_of = masks
 
     def describe(self, zone: int, element: Any) -> str:
         """The action in words."""

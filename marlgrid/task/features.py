@@ -131,15 +131,14 @@ class VectorObservation:
         names = [*self._bank.labels, "padding"]
         return names[:-1] if agent is None else [names[i] for i in self._index_of[agent]]
 
-    def observe(self, state: State) -> dict[str, np.ndarray]:
-        return self.observe_of(state, None)
-
-    def observe_of(self, state: State, rows: np.ndarray | None) -> dict[str, np.ndarray]:
+    def observe(self, state: State, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         if self.noise is None:
             flat = self._bank.run(self.system, state, self._start_minutes(state), self._all, rows)
         else:
             flat = self._features(state)[:, self._all]
         return {agent: flat[:, part] for agent, part in self._slices.items()}
+
+    observe_of = observe
 
     def central_state(self, state: State) -> np.ndarray:
         return self._features(state)[:, :-1]

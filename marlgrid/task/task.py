@@ -270,7 +270,7 @@ class Task:
         asked, rows = everywhere(state.n_env), None
         if act_above > 0:
             asked, rows = asked_and_over(self.system, state, act_above)
-        seen = self._observed(state, rows)
+        seen = self.observation.observe(state) if rows is None else self._observed(state, rows)
         return Outputs(
             observations=seen if len(seen) == len(self.agents) else {agent: seen[agent] for agent in self.agents},
             masks=self.action_masks(state, rows) if self.masks else {},
@@ -281,8 +281,9 @@ class Task:
             asked=asked,
         )
 
-    def _observed(self, state: State, rows: np.ndarray | None) -> dict[str, np.ndarray]:
-        some = None if rows is None else getattr(self.observation, "observe_of", None)
+    def _observed(self, state: State, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What the agents see in the environments ``rows`` (n,), or in all where the observation cannot tell apart."""
+        some = getattr(self.observation, "observe_of", None)
         return self.observation.observe(state) if some is None else some(state, rows)
 
     def action_masks(self, state: State, rows: np.ndarray | None = None) -> dict[str, Mask]:
