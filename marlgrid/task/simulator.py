@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
 
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Commands, Kind
@@ -179,6 +178,8 @@ def _balanced(system: System, produced: np.ndarray, redispatch: np.ndarray, miss
     ends = (stiffness * low - pull * wanted).min() - 1.0, (stiffness * high - pull * wanted).max() + 1.0
     total = float(np.clip(missing, low.sum(), high.sum()))
     if low.sum() < total < high.sum():
+        from scipy.optimize import brentq  # a tenth of the time to the first environment, and needed here alone
+
         multiplier = brentq(lambda m: at(m).sum() - total, *ends, xtol=1e-14)
     else:
         multiplier = ends[0] if total <= low.sum() else ends[1]
