@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,22 +15,6 @@ from marlgrid.rllib.networks import FORBIDDEN, actor_layers, critic_layers
 from marlgrid.rllib.policies import fitting
 from marlgrid.task.features import OPPONENT
 from marlgrid.task.task import Task
-
-
-class Tanh(torch.autograd.Function):
-    """2 sigmoid(2 x) - 1: a third of the time that torch takes for tanh."""
-
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
-        half = (2 * values).sigmoid_()
-        ctx.save_for_backward(half)
-        return (2 * half).sub_(1)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
-        (half,) = ctx.saved_tensors
-        slope: torch.Tensor = torch.ops.aten.sigmoid_backward(gradient, half)
-        return slope.mul_(4)
 
 
 class StackedLayers(nn.Module):
@@ -61,8 +44,7 @@ class StackedLayers(nn.Module):
                 weight, bias = weight.index_select(0, member), bias.index_select(0, member)
             values = torch.baddbmm(bias, values, weight)
             if depth < len(self.weights) - 1:
-                # of few numbers that nobody learns from, a function of one's own would take most of the time
-                values = Tanh.apply(values) if values.requires_grad else (2 * values).sigmoid_().mul_(2).sub_(1)
+                values = 2 * torch.sigmoid(2 * values) - 1  # tanh, in a third of the time that torch takes for it
         return values
 
     def state_of(self, k: int, prefix: str) -> dict[str, np.ndarray]:

@@ -47,7 +47,7 @@ class Episodes(GridVectorEnv):
         self._episode, self._rngs, self._memory = value
         self._spare.lend()
         self._outputs = self.task.look(self._started("restore"))
-        self.asked = occasions(self.task.system, self.current, self.act_above)
+        self._asked = occasions(self.task.system, self.current, self.act_above)
 
     def _begin(self, rows: Any, options: Any) -> Any:
         if self._episode is not None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from marlgrid.simulation.frame import Memory
 from marlgrid.simulation.state import State
 
+FEW = 8
+"""Episodes that begin in one step, as a rule at most."""
+
 
 class Spare:
     """States are values to whoever is handed one: its memory is not written again. All others' memory is."""
@@ -13,12 +16,17 @@ class Spare:
         self.memory: Memory | None = None
         """Free to be written, if there is any."""
         self.begun: dict[int, Memory] = {}
-        """By number: of episodes that began, and were copied to those that go on."""
+        """By number: of a few episodes that began, and were copied to those that go on."""
         self._lent = False
 
     def __reduce__(self) -> tuple[type[Spare], tuple[()]]:
         """A copy of an environment has memory of its own."""
         return Spare, ()
+
+    def keep_begun(self, memory: Memory) -> None:
+        """Of many episodes none is kept: their number is seldom the same, and each would keep as much again."""
+        if memory.n_env <= FEW:
+            self.begun[memory.n_env] = memory
 
     def lend(self) -> None:
         """The present state is handed out."""

@@ -16,7 +16,7 @@ from marlgrid.env.start import Starts, begin
 from marlgrid.simulation.frame import framed
 from marlgrid.simulation.state import State, put
 from marlgrid.task.actions import Mask
-from marlgrid.task.occasions import occasions
+from marlgrid.task.occasions import check_act_above, everywhere, occasions
 from marlgrid.task.task import Episode, Outputs, Task
 
 
@@ -75,9 +75,6 @@ class GridVectorEnv:
     ``asked`` tells where. Elsewhere they mean nothing, and the zones are to idle (element 0).
     """
 
-    asked: np.ndarray
-    """(n_envs,) bool: where there is something to decide, see ``marlgrid.task.occasions``; set by reset and step."""
-
     def __init__(
         self,
         task: Task,
@@ -88,11 +85,7 @@ class GridVectorEnv:
         seed: int | None = None,
         act_above: float = 0.0,
     ) -> None:
-        if act_above > 0 and task.opponent_agent:
-            raise ValueError(
-                f"act_above is {act_above}, but an opponent that is an agent acts in calm steps too: leave act_above "
-                "at 0, or give a scripted opponent"
-            )
+        check_act_above(act_above, task.opponent_agent)
         if n_envs < 1:
             raise ValueError(f"n_envs is {n_envs}, give at least 1")
         check_place(task, mask)
@@ -107,6 +100,7 @@ class GridVectorEnv:
         self.state_space = task.state_space
         self._rngs = _generators(seed, n_envs)
         self._episode: Episode | None = None
+        self._asked = everywhere(n_envs)
         self._spare = Spare()
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
@@ -129,7 +123,7 @@ class GridVectorEnv:
             self._rngs = _generators(seed, self.n_envs)
         started, outputs = self._begin(range(self.n_envs), options)
         self._spare = Spare()
-        self._episode, self.asked = started, outputs.asked
+        self._episode, self._asked = started, outputs.asked
         return self._observations(outputs), self._infos(outputs, outputs)
 
     def step(self, actions: Mapping[str, Any]) -> VectorSteps:
@@ -153,7 +147,7 @@ class GridVectorEnv:
             place = slice(ended[0], ended[0] + 1) if len(ended) == 1 else ended
             self._episode = self._replaced(place, begun)
             outputs = _replaced(last, place, first)
-        self.asked = outputs.asked
+        self._asked = outputs.asked
         return VectorSteps(
             self._observations(outputs),
             last.rewards,
@@ -174,6 +168,12 @@ class GridVectorEnv:
         return episode.state
 
     @property
+    def asked(self) -> np.ndarray:
+        """(n_envs,) bool: where there is something to decide, see ``marlgrid.task.occasions``."""
+        self._started("asked")
+        return self._asked
+
+    @property
     def max_rho(self) -> np.ndarray:
         """(n_envs,) highest loading of each grid."""
         highest: np.ndarray = self._started("max_rho").state.rho.max(axis=1)
@@ -189,7 +189,7 @@ class GridVectorEnv:
         begun, outputs = begin(self.task, starts, self._spare.begun.get(len(starts)))
         if self.act_above > 0:
             outputs = outputs._replace(asked=occasions(self.task.system, begun.state, self.act_above))
-        self._spare.begun[len(starts)] = framed(self.task.system, begun.state).memory
+        self._spare.keep_begun(framed(self.task.system, begun.state).memory)
         return begun, outputs
 
     def _replaced(self, rows: np.ndarray | slice, begun: Episode) -> Episode:

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
 from marlgrid.rllib.price import PricedCost
+from marlgrid.task.occasions import check_act_above
 
 OBSERVATION = "observation"
 MASK = "action_mask"
@@ -50,11 +51,7 @@ class RLlibParallelEnv(MultiAgentEnv):
         self.cost, self._spent = copy(cost), 0.0
         self.frozen = dict(frozen or {})
         self._seen: Mapping[str, Mapping] = {}
-        if act_above > 0 and any(agent.startswith("opponent_") for agent in par_env.possible_agents):
-            raise ValueError(
-                f"act_above is {act_above}, but an opponent that is an agent acts in calm steps too: leave act_above "
-                "at 0, or give a scripted opponent"
-            )
+        check_act_above(act_above, any(agent.startswith("opponent_") for agent in par_env.possible_agents))
         self.par_env, self.with_state, self.act_above = par_env, with_state, act_above
         self.possible_agents = [agent for agent in par_env.possible_agents if agent not in self.frozen]
         # RLlib's environment check wants every agent of the dicts in here, dead ones included: the list never shrinks.

@@ -95,7 +95,7 @@ class DiscreteActions:
         allowed = self.table.mask(self.system, state, rows)
         return [allowed[:, part] for part in self._parts]
 
-    masks_of = masks
+    masks_of = masks  # which can leave environments out
 
     def describe(self, zone: int, element: Any) -> str:
         """The action in words."""
@@ -157,7 +157,7 @@ class MultiDiscreteActions:
         allowed = self.table.mask(self.system, state, rows)
         return [tuple(allowed[:, begin:end] for begin, end in pairwise(starts)) for starts in self._starts]
 
-    masks_of = masks
+    masks_of = masks  # which can leave environments out
 
     def describe(self, zone: int, element: Any) -> str:
         """The action in words."""

@@ -138,7 +138,7 @@ class VectorObservation:
             flat = self._features(state)[:, self._all]
         return {agent: flat[:, part] for agent, part in self._slices.items()}
 
-    observe_of = observe
+    observe_of = observe  # which can leave environments out
 
     def central_state(self, state: State) -> np.ndarray:
         return self._features(state)[:, :-1]

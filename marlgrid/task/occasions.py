@@ -31,6 +31,15 @@ def asked_and_over(system: System, state: State, act_above: float) -> tuple[np.n
     return found, rows[:n]
 
 
+def check_act_above(act_above: float, opponent_agent: bool) -> None:
+    """Raises ValueError where agents are to be asked on occasion, but the opponent is one of them."""
+    if act_above > 0 and opponent_agent:
+        raise ValueError(
+            f"act_above is {act_above}, but an opponent that is an agent acts in calm steps too: leave act_above at 0, "
+            "or give a scripted opponent"
+        )
+
+
 @lru_cache(maxsize=64)
 def everywhere(n_env: int) -> np.ndarray:
     """(n_env,) True, not to be written to: who is asked at every step."""

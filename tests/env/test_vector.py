@@ -7,6 +7,8 @@ import pytest
 from gymnasium import spaces
 
 import marlgrid
+from marlgrid.env.spare import FEW, Spare
+from marlgrid.simulation.frame import Memory
 from marlgrid.task.occasions import occasions
 
 N = 5
@@ -178,8 +180,18 @@ def test_an_opponent_that_is_an_agent_is_asked_in_calm_steps_too():
         marlgrid.vector_env("case14", opponent="agent", act_above=0.9)
 
 
+def test_memory_of_few_begun_episodes_is_kept(task):
+    """By numbers that come again; of a hundred numbers it would be a hundred times the batch."""
+    spare = Spare()
+    for n in (1, FEW, FEW + 1, 200):
+        spare.keep_begun(Memory(task.system, n))
+    assert list(spare.begun) == [1, FEW]
+
+
 def test_infos_are_a_mapping():
     envs = marlgrid.vector_env("case14", n_envs=2, seed=0)
+    with pytest.raises(RuntimeError, match="asked needs episodes: call reset first"):
+        _ = envs.asked
     envs.reset()
     infos = envs.step(dict.fromkeys(envs.agents, np.zeros(2, int))).infos
     assert list(infos) == envs.agents
