@@ -14,10 +14,12 @@ import numpy as np
 from agents.base import Agent
 from agents.registry import agent_from
 from marlgrid import seeding
+from marlgrid.compiled import kernel_in_place
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.powerflow.base import PowerFlow
 from marlgrid.rllib.policies import Policy, load_policies
+from marlgrid.seeding import one_uniform
 from marlgrid.simulation.action import Action, Attack, SubstationAttack, no_attack
 from marlgrid.simulation.state import State, put, take
 from marlgrid.task.accounts import zero_totals
@@ -116,8 +118,8 @@ class WorstCaseAgainst(WorstCaseOpponent):
 class Mixture(NamedTuple):
     """Memory of ``MixedOpponent``."""
 
-    member: np.ndarray
-    """(n_env,) number of the member that an episode has."""
+    whose: tuple[np.ndarray, ...]
+    """By member, (n_env,) bool: the episodes that have it."""
     memories: tuple[Any, ...]
     """One per member, each kept for all episodes."""
 
@@ -149,37 +151,35 @@ class MixedOpponent:
 
     def reset(self, system: System, state: State) -> Mixture:
         memories = tuple(member.reset(system, state) for member in self.members)
-        return Mixture(drawn_member(state, self.weights, STREAM_MEMBER), memories)
+        return Mixture(tuple(drawn_members(state, self.weights, STREAM_MEMBER)), memories)
 
     def attack(self, system: System, state: State, memory: Mixture) -> tuple[Attack, Mixture]:
-        present, following = set(memory.member.tolist()), list(memory.memories)
-        attacks = []
-        for k in present:
-            member = self.members[k]
+        attacks, following = [], list(memory.memories)
+        for k, member in enumerate(self.members):
             if isinstance(member, NoOpponent):
                 continue
-            if len(present) == 1:
-                attack, following[k] = member.attack(system, state, following[k])
-                return attack, Mixture(memory.member, tuple(following))
-            mine = memory.member == k
-            own, following[k] = _attack_of(member, system, state, following[k], mine)
+            own, following[k] = _attack_of(member, system, state, following[k], memory.whose[k])
             if own is not None:
-                attacks.append((own, mine))
-        attack = _together(attacks) if attacks else no_attack(state.n_env, system.grid.n_line)
-        return attack, Mixture(memory.member, tuple(following))
+                attacks.append(own)
+        attack = reduce(_joined, attacks) if attacks else no_attack(state.n_env, system.grid.n_line)
+        return attack, Mixture(memory.whose, tuple(following))
 
 
 def _attack_of(
     member: Opponent, system: System, state: State, memory: Any, mine: np.ndarray
 ) -> tuple[Attack | None, Any]:
-    """The member's attack where ``mine`` (n_env,) bool, anything elsewhere (None: nothing anywhere), and its memory."""
-    if not hasattr(member, "bind"):
-        # a question about all episodes takes less than a copy of some of them
-        return member.attack(system, state, memory)
-    # who looks ahead is asked about its own, and, if it waits for nothing, where the rules let an attack begin
-    rows = np.flatnonzero(mine & (state.attack.cooldown == 0) & state.running if memory == () else mine)
+    """The member's attack in the environments ``mine`` (n_env,) bool (None: nothing anywhere), and its memory."""
+    among = getattr(member, "attack_among", None)
+    if among is not None:
+        attack, after = among(system, state, memory, mine)
+        return attack, after
+    # who looks ahead, and waits for nothing, is asked where the rules let an attack begin
+    looks_ahead = hasattr(member, "bind") and memory == ()
+    rows = np.flatnonzero(mine & (state.attack.cooldown == 0) & state.running if looks_ahead else mine)
     if len(rows) == 0:
         return None, memory
+    if len(rows) == state.n_env:
+        return member.attack(system, state, memory)
     attack, after = member.attack(system, take(state, rows), take(memory, rows))
     return _spread(attack, rows, state.n_env), put(memory, rows, after)
 
@@ -195,17 +195,12 @@ def _spread(attack: Attack, rows: np.ndarray, n_env: int) -> Attack:
     return Attack(whole(attack.duration), attack.subs and SubstationAttack(*map(whole, attack.subs)))
 
 
-def _together(attacks: Sequence[tuple[Attack, np.ndarray]]) -> Attack:
-    """Of each attack what it is in its own episodes (n_env,) bool, all in one."""
-    (first, mine), *others = attacks
-    duration = first.duration * mine[:, None]
-    for attack, theirs in others:
-        duration += attack.duration * theirs[:, None]
-    on_subs = [(attack.subs, mine) for attack, mine in attacks if attack.subs is not None]
-    if not on_subs:
-        return Attack(duration)
-    each = ([part * mine[:, None] for part in subs] for subs, mine in on_subs)
-    return Attack(duration, SubstationAttack(*(reduce(np.add, parts) for parts in zip(*each, strict=True))))
+def _joined(one: Attack, other: Attack) -> Attack:
+    """Two attacks that are never in the same environment."""
+    duration = one.duration + other.duration
+    if one.subs is None or other.subs is None:
+        return Attack(duration, one.subs or other.subs)
+    return Attack(duration, SubstationAttack(*map(np.add, one.subs, other.subs)))
 
 
 def shares(n: int, weights: Sequence[float]) -> tuple[float, ...]:
@@ -218,10 +213,11 @@ def shares(n: int, weights: Sequence[float]) -> tuple[float, ...]:
     return tuple((given / given.sum()).tolist())
 
 
-def drawn_member(state: State, weights: tuple[float, ...], stream: int) -> np.ndarray:
-    """(n_env,) which member of a mixture an episode has: by its seed, the same at all of its steps."""
-    drawn = seeding.uniform(state.seed, np.zeros_like(state.seed), stream, 1)[:, 0]
-    return _ends(weights).searchsorted(drawn, side="right")
+def drawn_members(state: State, weights: tuple[float, ...], stream: int) -> np.ndarray:
+    """(n_member, n_env) bool: which member of a mixture an episode has, by its seed, the same at all of its steps."""
+    whose = np.zeros((len(weights), state.n_env), dtype=np.bool_)
+    _draw_members(state.seed, stream, _ends(weights), whose)
+    return whose
 
 
 @lru_cache(maxsize=16)
@@ -266,3 +262,13 @@ def weighted_parts(text: str) -> tuple[list[float], list[str]]:
             raise ValueError(f"{part!r} in {text!r}: what stands before the * must be a number") from None
         names.append(name)
     return weights, names
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+@kernel_in_place
+def _draw_members(seed, stream, ends, whose):  # pragma: no cover
+    for e in range(len(seed)):
+        drawn, member = one_uniform(seed[e], 0, stream), 0
+        while drawn >= ends[member]:
+            member += 1
+        whose[member, e] = True

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.attackers import drawn_member, shares, weighted_parts
+from agents.attackers import drawn_members, shares, weighted_parts
 from agents.base import Agent, Choices, rows_of, with_rows
 from agents.registry import agent_from
 from marlgrid.simulation.action import NO_COMMANDS
@@ -30,11 +30,11 @@ class MixedTeam:
         if len(self.members) == 1:
             choices, after = self.members[0].act(task, episode, outputs, memory[0])
             return choices, (after,)
-        chosen = drawn_member(episode.state, self.weights, STREAM_TEAM)
+        whose = drawn_members(episode.state, self.weights, STREAM_TEAM)
         joint: dict[str, list[Any]] = {zone: [NO_COMMANDS] * episode.state.n_env for zone in task.zones}
         following = list(memory)
         for k, member in enumerate(self.members):
-            rows = np.flatnonzero(chosen == k)
+            rows = np.flatnonzero(whose[k])
             if len(rows) == 0:
                 continue
             part = take(episode, rows)

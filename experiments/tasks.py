@@ -151,7 +151,7 @@ class MarginReward:
     left: float = 2.0
 
     def __call__(self, system: System, before: State, action: Action, ruling: Ruling, after: State) -> np.ndarray:
-        gained = np.empty(after.n_env)
+        gained = np.empty(ruling.accepted.shape)
         block = framed(system, after).memory.block
         _gains(block, float(self.strain), float(self.margin), float(self.blackout), float(self.left), gained)
         return gained
@@ -160,15 +160,16 @@ class MarginReward:
 @kernel_in_place
 def _gains(block, strain, margin, blackout, left, gained):  # pragma: no cover
     state = view_frame(block).state
-    for e in range(len(gained)):
-        if state.outcome[e] > Outcome.TIME_LIMIT:
-            ahead = (state.t_end[e] - state.t[e]) / max(state.t_end[e] - state.t_start[e], 1)
-            gained[e] = -blackout - left * ahead
-            continue
+    for e in range(gained.shape[0]):
         loaded = 0.0
         for l in range(state.rho.shape[1]):
             loaded += min(max(state.rho[e, l] - margin, 0.0), 1.0)
-        gained[e] = -strain * loaded
+        value = -strain * loaded
+        if state.outcome[e] > Outcome.TIME_LIMIT:
+            ahead = (state.t_end[e] - state.t[e]) / max(state.t_end[e] - state.t_start[e], 1)
+            value = -blackout - left * ahead
+        for z in range(gained.shape[1]):
+            gained[e, z] = value
 
 
 def scales_of(settings: TrainSettings, task: Task) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -89,12 +89,13 @@ class Starts:
         return Start(seed, int(scenario), int(start), n_step, options.get("init_state"), options.get("thermal_limit"))
 
 
-def begin(task: Task, starts: Sequence[Start], memory: Memory | None = None) -> tuple[Episode, Outputs]:
+def begin(
+    task: Task, starts: Sequence[Start], memory: Memory | None = None, act_above: float = 0.0
+) -> tuple[Episode, Outputs]:
     """The episodes that begin so. Raises ValueError where the grid cannot be run from the start on."""
     seed, scenario, t_start, max_steps, init_state, thermal_limit = zip(*starts, strict=True)
-    episode, outputs = task.reset(
-        np.array(seed), np.array(scenario), np.array(t_start), np.array(max_steps), init_state, thermal_limit, memory
-    )
+    numbers = np.array(seed), np.array(scenario), np.array(t_start), np.array(max_steps)
+    episode, outputs = task.reset(*numbers, init_state, thermal_limit, memory, act_above)
     outcomes = episode.state.outcome.tolist()
     lost = next((row for row, outcome in enumerate(outcomes) if outcome != Outcome.RUNNING), None)
     if lost is not None:

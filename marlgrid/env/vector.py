@@ -16,7 +16,7 @@ from marlgrid.env.start import Starts, begin
 from marlgrid.simulation.frame import framed
 from marlgrid.simulation.state import State, put
 from marlgrid.task.actions import Mask
-from marlgrid.task.occasions import check_act_above, everywhere, occasions
+from marlgrid.task.occasions import check_act_above, everywhere
 from marlgrid.task.task import Episode, Outputs, Task
 
 
@@ -133,15 +133,15 @@ class GridVectorEnv:
         before the first reset.
         """
         episode = self._started("step")
-        if not isinstance(actions, Mapping):
+        if not isinstance(actions, (dict, Mapping)):  # a dict is found out sooner
             raise TypeError(f"actions is a {type(actions).__name__}, give a dict by agent: {self.agents}")
         choices = {a: per_env(a, self.action_spaces[a], acts, self.n_envs) if a in self.action_spaces else acts
                    for a, acts in actions.items()}  # fmt: skip
         self._episode, last = self.task.step(episode, choices, self._spare.memory, self.act_above)
         self._spare.left(episode.state)
         outputs = last
-        (ended,) = (last.terminated | last.truncated).nonzero()
-        if len(ended):
+        if last.figures.some_over:
+            (ended,) = (last.terminated | last.truncated).nonzero()
             begun, first = self._begin(ended, None)
             # NumPy copies a slice three times as fast as a list of one
             place = slice(ended[0], ended[0] + 1) if len(ended) == 1 else ended
@@ -186,9 +186,7 @@ class GridVectorEnv:
     def _begin(self, rows: Sequence[int] | np.ndarray, options: Mapping[str, Any] | None) -> tuple[Episode, Outputs]:
         """New episodes for some environments, each from its own stream of starts."""
         starts = [self.starts.draw(self._rngs[row], options) for row in rows]
-        begun, outputs = begin(self.task, starts, self._spare.begun.get(len(starts)))
-        if self.act_above > 0:
-            outputs = outputs._replace(asked=occasions(self.task.system, begun.state, self.act_above))
+        begun, outputs = begin(self.task, starts, self._spare.begun.get(len(starts)), self.act_above)
         self._spare.keep_begun(framed(self.task.system, begun.state).memory)
         return begun, outputs
 
@@ -225,10 +223,12 @@ def _generators(seed: int | Sequence[int] | None, n_envs: int) -> list[np.random
 
 def _replaced(outputs: Outputs, rows: np.ndarray | slice, new: Outputs) -> Outputs:
     """The outputs with observations and masks of some rows from others; what was is not written to."""
-    return outputs._replace(
+    replaced = outputs._replace(asked=put(outputs.asked, rows, new.asked))
+    if not any(new.asked.tolist()):
+        return replaced
+    return replaced._replace(
         observations={a: put(o, rows, new.observations[a]) for a, o in outputs.observations.items()},
         masks={a: _swapped(mask, rows, new.masks[a]) for a, mask in outputs.masks.items()},
-        asked=put(outputs.asked, rows, new.asked),
     )
 
 

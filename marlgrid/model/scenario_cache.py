@@ -36,8 +36,8 @@ class ScenarioCache:
         self._slot: dict[int, int] = {}
         self._used: list[int] = []
         self._clock = 0
-        self._asked: list[int] = []
-        self._found = np.zeros(0, dtype=np.int64)
+        self._found: dict[int, tuple[list[int], np.ndarray]] = {}
+        """By number of environments: the scenarios asked for last, and where they are."""
         self._length = np.zeros(0, dtype=np.int32)
         self._values = np.zeros((0, 0, 2 * self._n_load + 2 * self._n_gen), dtype=np.float32)
         self._outages = np.zeros((0, 0, 3 * self._n_line), dtype=np.int32)
@@ -73,21 +73,21 @@ class ScenarioCache:
     def _slots(self, scenario: np.ndarray) -> np.ndarray:
         """(n_env,) int64: where each scenario is kept, loaded if need be."""
         asked = scenario.tolist()
-        if asked == self._asked:
-            return self._found
+        before = self._found.get(len(asked))
+        if before is not None and before[0] == asked:
+            return before[1]
         self._clock += 1
-        found = np.empty(len(asked), dtype=np.int64)
-        for env, number in enumerate(asked):
-            slot = self._slot.get(number)
-            if slot is None:
-                slot = self._keep(number, self._load(number))
-            self._used[slot] = self._clock
-            found[env] = slot
-        self._asked, self._found = asked, found
+        for number in asked:
+            if number not in self._slot:
+                self._keep(number, self._load(number))
+            self._used[self._slot[number]] = self._clock
+        found = np.array([self._slot[number] for number in asked], dtype=np.int64)
+        self._found[len(asked)] = asked, found
         return found
 
     def _keep(self, number: int, arrays: ScenarioArrays) -> int:
         """Puts a scenario into a free slot, the least recently used one, or a new one."""
+        self._found.clear()
         n_row = len(arrays.values)
         if n_row > self._values.shape[1]:
             self._resize(max(len(self._values), 1), n_row)

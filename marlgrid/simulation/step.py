@@ -43,9 +43,9 @@ def step(
 
     Both are written into ``memory`` if some is given (not that of ``state``), else into new one.
     """
-    whole = _loaded(system, state, memory)
-    if _all_run(whole.block):
-        fill(series, state.scenario, state.t + 1, whole.state.injections)
+    whole, following = _loaded(system, state, memory), np.empty(state.n_env, dtype=np.int32)
+    if _all_run(whole.block, following):
+        fill(series, state.scenario, following, whole.state.injections)
         return _advanced(system, solver, state, whole, action, attack)
     rows = np.flatnonzero(state.running)
     _nobody_asked(whole.block)
@@ -214,10 +214,12 @@ def _loaded(system: System, state: State, memory: Memory | None) -> Memory:
 
 # ---------------------------------------------------------------------------------------------------- kernels
 @kernel_in_place
-def _all_run(block):  # pragma: no cover
-    running, outcome = True, view_frame(block).state.outcome
-    for e in range(len(outcome)):
-        running = running and outcome[e] == Outcome.RUNNING
+def _all_run(block, following):  # pragma: no cover
+    """Writes the rows of the time series that come next."""
+    running, state = True, view_frame(block).state
+    for e in range(len(following)):
+        running = running and state.outcome[e] == Outcome.RUNNING
+        following[e] = state.t[e] + 1
     return running
 
 

@@ -54,6 +54,8 @@ class Figures(NamedTuple):
     """(n_env,) bool: the grid is lost."""
     truncated: np.ndarray
     """(n_env,) bool: the time limit is reached."""
+    some_over: bool
+    """An episode is over."""
     opponent: str | None
     """Name of the opponent, where it is an agent."""
 
@@ -87,8 +89,8 @@ def account(
     system: System, demand: Demand, after: FramedState, totals: np.ndarray, opponent: str | None
 ) -> tuple[Figures, np.ndarray]:
     """The figures of the step that led to ``after``, and the totals with it. Ended rows cost nothing."""
-    figures, totals, newly_lost = _figures(system, after, True, totals, opponent)
-    if newly_lost:
+    figures, totals = _figures(system, after, True, totals, opponent)
+    if figures.some_over:
         for env in np.flatnonzero(after.memory.frame.ran & figures.terminated).tolist():
             unserved = demand.mwh(after.scenario.item(env), after.t.item(env), after.t_end.item(env))
             _leave_unserved(env, unserved, totals, figures.numbers)
@@ -102,14 +104,13 @@ def glance(system: System, state: State, totals: np.ndarray, opponent: str | Non
 
 def _figures(
     system: System, state: FramedState, counted: bool, totals: np.ndarray, opponent: str | None
-) -> tuple[Figures, np.ndarray, bool]:
-    """The figures without unserved energy, the totals likewise, and whether a grid was lost in this step."""
+) -> tuple[Figures, np.ndarray]:
+    """The figures without unserved energy, and the totals likewise."""
     zones, n_env = system.zones.agents, state.memory.n_env
-    numbers = np.zeros((len(zones) * len(ZONE_KEYS) + len(OPPONENT_KEYS), n_env))
+    numbers, sums = np.zeros((len(zones) * len(ZONE_KEYS) + len(OPPONENT_KEYS), n_env)), np.empty(totals.shape)
     terminated, truncated = np.empty(n_env, dtype=np.bool_), np.empty(n_env, dtype=np.bool_)
-    totals = totals.copy()
-    newly_lost = _account(system.block, state.memory.block, counted, totals, numbers, terminated, truncated)
-    return Figures(zones, numbers, terminated, truncated, opponent), totals, newly_lost
+    some_over = _account(system.block, state.memory.block, counted, totals, sums, numbers, terminated, truncated)
+    return Figures(zones, numbers, terminated, truncated, some_over, opponent), sums
 
 
 class Demand:
@@ -161,22 +162,24 @@ def _lines(e, rho, topo_vect, lines, numbers):  # pragma: no cover
 
 
 @kernel_in_place
-def _account(system, block, counted, totals, numbers, terminated, truncated):  # pragma: no cover
-    """True if a grid was lost in this step: unserved energy is yet to be added."""
+def _account(system, block, counted, before, totals, numbers, terminated, truncated):  # pragma: no cover
+    """True if some episode is over; the unserved energy of those that were lost is yet to be added."""
     frame, lines = view_frame(block), view_tables(system).line
     state, reason = frame.state, frame.ruling.reason
     n_env, _, n_zone = totals.shape
-    newly_lost = False
+    some_over = False
     for e in range(n_env):
         outcome, span = state.outcome[e], state.t_end[e] - state.t_start[e]
         terminated[e], truncated[e] = outcome > Outcome.TIME_LIMIT, outcome == Outcome.TIME_LIMIT
-        newly_lost = newly_lost or (counted and frame.ran[e] and terminated[e])
+        some_over |= outcome != Outcome.RUNNING
         survived = state.t[e] - state.t_start[e] - terminated[e]
         running = frame.ran[e] if counted else outcome == Outcome.RUNNING
         if running:
             _lines(e, state.rho, state.topology.topo_vect, lines, numbers)
         for z in range(n_zone):
             at = N_ZONE_KEYS * z
+            for k in range(3):
+                totals[e, k, z] = before[e, k, z]
             if counted and running:
                 numbers[at, e] = reason[e, z] != 0
                 numbers[at + 1, e] = reason[e, z]
@@ -196,7 +199,7 @@ def _account(system, block, counted, totals, numbers, terminated, truncated):  #
         numbers[at + 3, e] = survived / max(span, 1)
         numbers[at + 4, e] = outcome
         numbers[at + 5, e] = state.attack.starts[e]
-    return newly_lost
+    return some_over
 
 
 @kernel_in_place

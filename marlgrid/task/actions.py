@@ -21,6 +21,7 @@ from marlgrid.task.commands import in_words, make_action
 from marlgrid.task.hand_built import check_columns, checked
 from marlgrid.task.menu import Component, Menu, Table, padded, table
 
+INT64 = np.dtype(np.int64)
 Mask = np.ndarray | tuple[np.ndarray, ...] | None
 Choices = Sequence[Sequence[Any]]
 """``choices[zone][env]``: an element of the zone's space, or ``Commands``."""
@@ -83,11 +84,13 @@ class DiscreteActions:
         return self.table.entry(int(self.table.offset[zone]) + number)
 
     def joint(self, choices: Choices) -> Action:
-        ids = _id_matrix(choices)
-        if ids is not None:
-            n_zone, n_env = ids.shape
-            first, last = np.empty((n_env, n_zone), np.int32), np.empty((n_env, n_zone), np.int32)
-            if _look_up(ids, self.table.offset, self.table.start, first, last):
+        shape, parts = (len(choices[0]), len(choices)), _numbers(choices)
+        first, last = np.empty(shape, np.int32), np.empty(shape, np.int32)
+        for zone, ids in enumerate(parts):
+            if not _look_up(ids, zone, self.table.offset, self.table.start, first, last):
+                break
+        else:
+            if parts:
                 return Action(self.table.commands, first, last)
         return joint_of(self.system, self, choices)
 
@@ -207,23 +210,28 @@ def _whole_number(element: Any) -> int | None:
     return None
 
 
-def _id_matrix(choices: Choices) -> np.ndarray | None:
-    """(n_zone, n_env) int64 when all choices are plain numbers, else None."""
+def _numbers(choices: Choices) -> list[np.ndarray]:
+    """(n, n_env) int64 of one zone after the other, or of all at once; none if the choices are no plain numbers."""
+    n_env = len(choices[0])
+    columns: list[Any] = [c for c in choices if isinstance(c, np.ndarray) and c.dtype == INT64 and c.shape == (n_env,)]
+    if len(columns) == len(choices):
+        return [column.reshape(1, n_env) for column in columns]
     try:
         ids: np.ndarray = np.array(choices)
     except ValueError:
-        return None
-    return ids.astype(np.int64, copy=False) if ids.ndim == 2 and ids.dtype.kind in "iu" else None
+        return []
+    return [ids.astype(np.int64, copy=False)] if ids.ndim == 2 and ids.dtype.kind in "iu" else []
 
 
 @kernel_in_place
-def _look_up(ids, offset, start, first, last):  # pragma: no cover
-    """Writes where the commands of the chosen actions begin and end; false if a number is out of range."""
-    n_zone, n_env = ids.shape
-    for z in range(n_zone):
-        for e in range(n_env):
-            if not 0 <= ids[z, e] < offset[z + 1] - offset[z]:
+def _look_up(ids, zone, offset, start, first, last):  # pragma: no cover
+    """Writes where the commands of the actions chosen by ``zone`` and the zones after it begin and end; false if a
+    number is out of range."""
+    for k in range(ids.shape[0]):
+        z = zone + k
+        for e in range(ids.shape[1]):
+            if not 0 <= ids[k, e] < offset[z + 1] - offset[z]:
                 return False
-            first[e, z] = start[offset[z] + ids[z, e]]
-            last[e, z] = start[offset[z] + ids[z, e] + 1]
+            first[e, z] = start[offset[z] + ids[k, e]]
+            last[e, z] = start[offset[z] + ids[k, e] + 1]
     return True

@@ -25,7 +25,7 @@ from marlgrid.simulation.rules import Ruling
 from marlgrid.simulation.state import State
 from marlgrid.task.accounts import Demand, Figures, account, glance, zero_totals
 from marlgrid.task.action_view import ActionView
-from marlgrid.task.actions import Mask, ZoneActions
+from marlgrid.task.actions import INT64, Mask, ZoneActions
 from marlgrid.task.attack_actions import AttackActions, attack_actions
 from marlgrid.task.commands import make_action
 from marlgrid.task.features import OPPONENT, ObservationFn
@@ -191,39 +191,39 @@ class Task:
         init_state: Sequence[Any] | None = None,
         thermal_limit: Sequence[Any] | None = None,
         memory: Memory | None = None,
+        act_above: float = 0.0,
     ) -> tuple[Episode, Outputs]:
         """The start of one episode per seed (n_env,).
 
         ``scenario`` None draws from the split by the seed; ``t_start`` (default 0) is the first row of the series used;
         ``max_steps`` (default all) limits the length. ``init_state`` and ``thermal_limit`` have one entry per episode,
-        see ``opening``. The states are written into ``memory`` if some is given. Raises ValueError for what the series
-        does not have, and for an opening that cannot be.
+        see ``opening``. The states are written into ``memory`` if some is given; ``act_above`` is as for ``step``.
+        Raises ValueError for what the series does not have, and for an opening that cannot be.
         """
-        seed = np.atleast_1d(np.asarray(seed, dtype=np.int64))
+        seed = np.array(seed, dtype=np.int64, ndmin=1)
         chosen = self._scenarios(seed) if scenario is None else _per_env("scenario", scenario, len(seed))
         start = _per_env("t_start", 0 if t_start is None else t_start, len(seed))
-        rows = start.tolist()
-        last = [self._n_rows(number) - 1 for number in chosen.tolist()]
-        if any(not 0 <= row < end for row, end in zip(rows, last, strict=True)):
-            raise ValueError(f"t_start is {rows}, give a row from 0 to below {last}")
-        end = np.array(last)
+        rows, end = start.tolist(), [self._n_rows(number) - 1 for number in chosen.tolist()]
+        if [row for row, last in zip(rows, end, strict=True) if not 0 <= row < last]:
+            raise ValueError(f"t_start is {rows}, give a row from 0 to below {end}")
         if max_steps is not None:
-            limit = _per_env("max_steps", max_steps, len(seed))
-            if any(steps < 1 for steps in limit.tolist()):
-                raise ValueError(f"max_steps is {limit.tolist()}, give at least 1")
-            end = np.minimum(start + limit, end)
+            limit = _per_env("max_steps", max_steps, len(seed)).tolist()
+            if min(limit) < 1:
+                raise ValueError(f"max_steps is {limit}, give at least 1")
+            end = [min(row + steps, last) for row, steps, last in zip(rows, limit, end, strict=True)]
         asked, amps = opening(self.system, self.series, chosen, init_state), limits(self.system.grid, thermal_limit)
-        state = simulation.initial(self.system, self.solver, self.series, seed, chosen, start, end, asked, amps, memory)
+        fixed = seed, chosen, start, np.array(end)
+        state = simulation.initial(self.system, self.solver, self.series, *fixed, asked, amps, memory)
         planned = () if self.opponent is None else self.opponent.reset(self.system, state)
         episode = Episode(state, planned, zero_totals(len(seed), self.system.n_zone))
-        return episode, self.look(episode)
+        return episode, self.look(episode, act_above)
 
-    def look(self, episode: Episode) -> Outputs:
+    def look(self, episode: Episode, act_above: float = 0.0) -> Outputs:
         """What the agents see of episodes as they stand: after a reset, or back at a snapshot. Rewards are 0."""
         n_env = episode.state.n_env
         figures = glance(self.system, episode.state, episode.totals, self._opponent_name)
         rewards = {agent: np.zeros(n_env) for agent in self.agents}
-        return self._outputs(episode.state, figures, rewards)
+        return self._outputs(episode.state, figures, rewards, act_above)
 
     def step(
         self,
@@ -305,10 +305,11 @@ class Task:
         return split.start + (drawn * len(split)).astype(np.int64) * split.step
 
     def _n_rows(self, scenario: int) -> int:
-        if not any(scenario in split for split in self.series.splits.values()):
-            ranges = {name: (split.start, split.stop - 1) for name, split in self.series.splits.items()}
-            raise ValueError(f"there is no scenario {scenario}; the series has {ranges} (first, last)")
-        return self.series.n_rows(scenario)
+        for split in self.series.splits.values():
+            if scenario in split:
+                return self.series.n_rows(scenario)
+        ranges = {name: (split.start, split.stop - 1) for name, split in self.series.splits.items()}
+        raise ValueError(f"there is no scenario {scenario}; the series has {ranges} (first, last)")
 
     def _check_choices(self, choices: Mapping[str, Sequence[Any]], n_env: int) -> None:
         if choices.keys() != self._agent_set:
@@ -326,6 +327,8 @@ class Task:
 
 def _per_env(name: str, value: int | np.ndarray, n_env: int) -> np.ndarray:
     """(n_env,) int64 out of one number or one per environment."""
+    if isinstance(value, np.ndarray) and value.dtype == INT64 and value.shape == (n_env,):
+        return value
     numbers = np.asarray(value)
     if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or (numbers.ndim == 1 and len(numbers) != n_env):
         raise ValueError(f"{name} is {value!r}: give a whole number, or one per environment ({n_env})")

@@ -14,7 +14,13 @@ from marlgrid.simulation.action import no_attack
 from marlgrid.simulation.state import take
 from marlgrid.simulation.step import advance
 from marlgrid.task.features import OPPONENT
-from marlgrid.task.opponents import NoOpponent, RandomOpponent, WeightedOpponent
+from marlgrid.task.opponents import (
+    GeometricOpponent,
+    NoOpponent,
+    RandomOpponent,
+    ScheduleOpponent,
+    WeightedOpponent,
+)
 from marlgrid.task.task import Episode
 
 
@@ -166,13 +172,15 @@ def test_a_mixture_draws_one_member_per_episode_in_proportion_to_its_weight():
 
 
 def test_each_episode_of_a_mixture_is_that_of_its_member_alone(checkpoint):
-    """Members with a memory and with a look at the grid included."""
-    members = (WeightedOpponent(period=20), RandomOpponent(), LearnedOpponent.load(checkpoint))
-    mixed = played(make_task("case14", opponent=MixedOpponent(members)), seeds=range(12))
-    alone = [played(make_task("case14", opponent=member), seeds=range(12)) for member in members]
-    whose = [[k for k in range(3) if np.array_equal(mixed[:, env], alone[k][:, env])] for env in range(12)]
+    """Members with a memory, with a look at the grid, and with no more than the required methods included."""
+    plain = ScheduleOpponent([(step, line, 3) for step, line in ((2, "0_4_1"), (20, "5_12_9"))])
+    often = GeometricOpponent(every_hours=1.0, average_hours=0.25, minimum_hours=0.1)
+    members = (WeightedOpponent(period=20), RandomOpponent(), LearnedOpponent.load(checkpoint), often, plain)
+    mixed = played(make_task("case14", opponent=MixedOpponent(members)), seeds=range(24))
+    alone = [played(make_task("case14", opponent=member), seeds=range(24)) for member in members]
+    whose = [[k for k in range(5) if np.array_equal(mixed[:, env], alone[k][:, env])] for env in range(24)]
     assert all(whose)
-    assert {k for found in whose for k in found if len(found) == 1} == {0, 1, 2}
+    assert {k for found in whose for k in found if len(found) == 1} == {0, 1, 2, 3, 4}
 
 
 def test_attackers_by_name(checkpoint):

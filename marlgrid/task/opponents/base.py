@@ -29,8 +29,8 @@ STREAM_WAIT = 202
 STREAM_DURATION = 203
 ALIKE = np.zeros(0)
 """No scale: all lines are alike."""
-IDLE = np.zeros(0, dtype=np.bool_)
-"""No choice of environments: all those without an attack in force."""
+ALL = np.zeros(0, dtype=np.bool_)
+"""No choice of environments."""
 
 
 class Opponent(Protocol):
@@ -38,7 +38,8 @@ class Opponent(Protocol):
 
     An opponent that looks ahead has a third method, ``bind(series, solver) -> Opponent``: the task calls it once with
     its time series and power flow, and uses what it returns. One that has to know what zones would do has a fourth,
-    ``bind_task(task) -> Opponent``, called then with the whole task.
+    ``bind_task(task) -> Opponent``, called then with the whole task. A method ``attack_among(system, state, memory,
+    mine)`` may leave the other environments in peace where only those in ``mine`` (n_env,) bool are its own.
     """
 
     def reset(self, system: System, state: State) -> Any:
@@ -76,14 +77,22 @@ def drawn_line(weight: np.ndarray, draw: np.ndarray) -> np.ndarray:
     return line
 
 
-def strike(system: System, state: State, duration: int, ready: np.ndarray = IDLE, scale: np.ndarray = ALIKE) -> Attack:
+def strike(
+    system: System,
+    state: State,
+    duration: int,
+    ready: np.ndarray = ALL,
+    scale: np.ndarray = ALIKE,
+    mine: np.ndarray = ALL,
+) -> Attack:
     """An attack of ``duration`` steps on one line in each environment, if the rules allow any.
 
-    ``ready`` (n_env,) bool are the environments that are attacked, by default those without an attack in force. A line
-    is drawn in proportion to its rho over ``scale`` (n_line,), by default each with equal probability.
+    ``ready`` (n_env,) bool are the environments that are attacked, by default those without an attack in force, both
+    only among ``mine`` (n_env,) bool if that is given. A line is drawn in proportion to its rho over ``scale``
+    (n_line,), by default each with equal probability.
     """
     steps = np.zeros(state.rho.shape, dtype=np.int32)
-    _strike(system.block, framed(system, state).memory.block, ready, duration, scale, steps)
+    _strike(system.block, framed(system, state).memory.block, mine, ready, duration, scale, steps)
     return Attack(steps)
 
 
@@ -114,12 +123,12 @@ def _at_peace(state, e):  # pragma: no cover
 
 
 @kernel_in_place
-def _strike(system, block, ready, duration, scale, steps):  # pragma: no cover
+def _strike(system, block, mine, ready, duration, scale, steps):  # pragma: no cover
     tables, state = view_tables(system), view_frame(block).state
     n_line = len(tables.line)
     allowed, weight = scratch(n_line, np.bool_), scratch(n_line, np.float64)
     for e in range(steps.shape[0]):
-        if not (ready[e] if len(ready) else _at_peace(state, e)):
+        if (len(mine) and not mine[e]) or not (ready[e] if len(ready) else _at_peace(state, e)):
             continue
         free_lines(tables, state, e, duration, allowed)
         for l in range(n_line):

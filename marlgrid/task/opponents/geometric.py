@@ -54,8 +54,13 @@ class GeometricOpponent:
         return self._plan(system, state, len(self._areas(system)))
 
     def attack(self, system: System, state: State, memory: Plan) -> tuple[Attack, Plan]:
+        return self._attack(system, state, memory, memory.wait == 0)
+
+    def attack_among(self, system: System, state: State, memory: Plan, mine: np.ndarray) -> tuple[Attack, Plan]:
+        return self._attack(system, state, memory, (memory.wait == 0) & mine[:, None])
+
+    def _attack(self, system: System, state: State, memory: Plan, due: np.ndarray) -> tuple[Attack, Plan]:
         """Area after area: the budget of a step must cover all that start in it."""
-        due = memory.wait == 0
         waiting = memory._replace(wait=np.maximum(memory.wait - 1, 0))
         if not due.any():
             return no_attack(state.n_env, system.grid.n_line), waiting

@@ -12,7 +12,7 @@ from marlgrid import seeding
 from marlgrid.model.system import System
 from marlgrid.simulation.action import Attack
 from marlgrid.simulation.state import State
-from marlgrid.task.opponents.base import STREAM_WAIT, idle, strike
+from marlgrid.task.opponents.base import ALL, STREAM_WAIT, idle, strike
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,12 @@ class RandomOpponent:
         return ()
 
     def attack(self, system: System, state: State, memory: tuple[()]) -> tuple[Attack, tuple[()]]:
-        return strike(system, state, self.duration or system.attack.max_duration), memory
+        return self.attack_among(system, state, memory, ALL)
+
+    def attack_among(
+        self, system: System, state: State, memory: tuple[()], mine: np.ndarray
+    ) -> tuple[Attack, tuple[()]]:
+        return strike(system, state, self.duration or system.attack.max_duration, mine=mine), memory
 
 
 class Waiting(NamedTuple):
@@ -58,10 +63,13 @@ class WeightedOpponent:
         return Waiting(np.full(state.n_env, -1, dtype=np.int32))
 
     def attack(self, system: System, state: State, memory: Waiting) -> tuple[Attack, Waiting]:
+        return self.attack_among(system, state, memory, ALL)
+
+    def attack_among(self, system: System, state: State, memory: Waiting, mine: np.ndarray) -> tuple[Attack, Waiting]:
         drawn = seeding.uniform(state.seed, state.t, STREAM_WAIT, 1)[:, 0]
         able = (state.attack.cooldown == 0) & idle(system, state)
         steps = np.where(able & (memory.steps < 0), (drawn * self.period).astype(np.int32), memory.steps)
-        attack = strike(system, state, system.attack.max_duration, steps == 0, _scale(system, self.normalisation))
+        attack = strike(system, state, system.attack.max_duration, steps == 0, _scale(system, self.normalisation), mine)
         struck = attack.duration.any(axis=1)
         steps = np.where(struck, -1, np.where(steps > 0, steps - 1, steps))
         return attack, Waiting(steps.astype(np.int32))
