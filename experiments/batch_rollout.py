@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,21 +41,27 @@ class Episodes(GridVectorEnv):
 
     def snapshot(self) -> Any:
         self._spare.lend()
-        return self._episode, self._rngs, self._memory
+        self._forget_next()
+        return self._episode, self._streams, self._memory
 
     def restore(self, value: Any) -> None:
-        self._episode, self._rngs, self._memory = value
+        self._forget_next()
+        self._episode, self._streams, self._memory = value
         self._spare.lend()
         self._outputs = self.task.look(self._started("restore"))
         self._asked = occasions(self.task.system, self.current, self.act_above)
 
-    def _begin(self, rows: Any, options: Any) -> Any:
-        if self._episode is not None:
-            self.final_state = self.state()
+    def reset(self, seed: int | Sequence[int] | None = None, options: Mapping[str, Any] | None = None) -> Any:
         if self.frozen is not None:
-            fresh = self.frozen.initial_memory(self.task, len(rows))
-            self._memory = with_rows(self._memory, np.asarray(rows), fresh)
-        return super()._begin(rows, options)
+            self._memory = self.frozen.initial_memory(self.task, self.n_envs)
+        return super().reset(seed, options)
+
+    def _replace(self, ended: np.ndarray, last: Outputs) -> Outputs:
+        self.final_state = self.state()
+        if self.frozen is not None:
+            fresh = self.frozen.initial_memory(self.task, len(ended))
+            self._memory = with_rows(self._memory, ended, fresh)
+        return super()._replace(ended, last)
 
     def _observations(self, outputs: Outputs) -> dict[str, Any]:
         self._outputs = outputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from marlgrid.simulation.frame import Memory
 from marlgrid.simulation.state import State
 
-FEW = 8
+FEW = 16
 """Episodes that begin in one step, as a rule at most."""
 
 

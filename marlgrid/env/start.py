@@ -28,6 +28,15 @@ OTHER_NAMES = {
 LARGEST_SEED = np.iinfo(np.int64).max
 
 
+class Draw(NamedTuple):
+    """What chance says of the beginning of an episode."""
+
+    seed: int
+    scenario: float
+    t_start: float
+    """As parts of what there is, in [0, 1)."""
+
+
 class Start(NamedTuple):
     """The beginning of one episode."""
 
@@ -67,26 +76,35 @@ class Starts:
         return replace(self, max_steps=max_steps)
 
     def draw(self, rng: np.random.Generator, options: Mapping[str, Any] | None = None) -> Start:
-        """The next start of a stream of episodes; it takes three draws whatever the options, so streams stay aligned.
+        """The next start of a stream of episodes; see ``of``."""
+        return self.of(drawn(rng), options)
+
+    def of(self, draw: Draw, options: Mapping[str, Any] | None = None) -> Start:
+        """The start that a draw leads to.
 
         Raises ValueError for unknown options, scenarios and rows, TypeError for options that are not whole numbers.
         """
         options = _checked(self.series, options) if options else {}
-        seed = int(rng.integers(LARGEST_SEED))
-        number, fraction = rng.random(), rng.random()
         scenarios = self.series.splits[self.split]
         scenario = options.get("scenario", self.scenario)
         if scenario is None:
-            scenario = scenarios[int(number * len(scenarios))]
+            scenario = scenarios[int(draw.scenario * len(scenarios))]
         last = self.series.n_rows(scenario) - 1
         limit = options.get("max_steps", self.max_steps)
         start = options.get("start", self.start)
         if start == "random":
-            start = int(fraction * (last if limit is None else max(last - limit + 1, 1)))
+            start = int(draw.t_start * (last if limit is None else max(last - limit + 1, 1)))
         elif start >= last:
             raise ValueError(f"start is {start}, but scenario {scenario} has rows 0 to {last}: give at most {last - 1}")
         n_step = last - start if limit is None else min(limit, last - start)
-        return Start(seed, int(scenario), int(start), n_step, options.get("init_state"), options.get("thermal_limit"))
+        return Start(
+            draw.seed, int(scenario), int(start), n_step, options.get("init_state"), options.get("thermal_limit")
+        )
+
+
+def drawn(rng: np.random.Generator) -> Draw:
+    """The next of a stream; always as much of it, so streams stay aligned whatever the options."""
+    return Draw(int(rng.integers(LARGEST_SEED)), rng.random(), rng.random())
 
 
 def begin(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -11,10 +11,11 @@ from gymnasium import spaces
 
 from marlgrid.env.choices import per_env
 from marlgrid.env.masks import MaskPlace, check_place, observation_space
-from marlgrid.env.spare import Spare
-from marlgrid.env.start import Starts, begin
+from marlgrid.env.spare import FEW, Spare
+from marlgrid.env.start import Draw, Starts, begin
+from marlgrid.env.turnover import Ahead, Streams
 from marlgrid.simulation.frame import framed
-from marlgrid.simulation.state import State, put
+from marlgrid.simulation.state import Outcome, State
 from marlgrid.task.actions import Mask
 from marlgrid.task.occasions import check_act_above, everywhere
 from marlgrid.task.task import Episode, Outputs, Task
@@ -98,7 +99,8 @@ class GridVectorEnv:
         self.action_spaces = {agent: task.action_space(agent) for agent in task.agents}
         self.observation_spaces = {agent: observation_space(task, agent, mask) for agent in task.agents}
         self.state_space = task.state_space
-        self._rngs = _generators(seed, n_envs)
+        self._streams = Streams(seed, n_envs)
+        self._ahead: Ahead | None = None
         self._episode: Episode | None = None
         self._asked = everywhere(n_envs)
         self._spare = Spare()
@@ -119,11 +121,12 @@ class GridVectorEnv:
 
         Options, as of ``GridParallelEnv.reset``, are for the episodes that start now, not for those that follow.
         """
+        self._forget_next()
         if seed is not None:
-            self._rngs = _generators(seed, self.n_envs)
-        started, outputs = self._begin(range(self.n_envs), options)
-        self._spare = Spare()
-        self._episode, self._asked = started, outputs.asked
+            self._streams = Streams(seed, self.n_envs)
+        draws = [self._streams.next(env) for env in range(self.n_envs)]
+        self._episode, outputs = self._begin(draws, options)
+        self._spare, self._asked = Spare(), outputs.asked
         return self._observations(outputs), self._infos(outputs, outputs)
 
     def step(self, actions: Mapping[str, Any]) -> VectorSteps:
@@ -142,11 +145,7 @@ class GridVectorEnv:
         outputs = last
         if last.figures.some_over:
             (ended,) = (last.terminated | last.truncated).nonzero()
-            begun, first = self._begin(ended, None)
-            # NumPy copies a slice three times as fast as a list of one
-            place = slice(ended[0], ended[0] + 1) if len(ended) == 1 else ended
-            self._episode = self._replaced(place, begun)
-            outputs = _replaced(last, place, first)
+            outputs = self._replace(ended, last)
         self._asked = outputs.asked
         return VectorSteps(
             self._observations(outputs),
@@ -183,19 +182,43 @@ class GridVectorEnv:
         """Nothing is held open."""
 
     # ------------------------------------------------------------------ parts
-    def _begin(self, rows: Sequence[int] | np.ndarray, options: Mapping[str, Any] | None) -> tuple[Episode, Outputs]:
-        """New episodes for some environments, each from its own stream of starts."""
-        starts = [self.starts.draw(self._rngs[row], options) for row in rows]
+    def _begin(self, draws: Iterable[Draw], options: Mapping[str, Any] | None = None) -> tuple[Episode, Outputs]:
+        """The episodes that begin so."""
+        starts = [self.starts.of(draw, options) for draw in draws]
         begun, outputs = begin(self.task, starts, self._spare.begun.get(len(starts)), self.act_above)
         self._spare.keep_begun(framed(self.task.system, begun.state).memory)
         return begun, outputs
 
-    def _replaced(self, rows: np.ndarray | slice, begun: Episode) -> Episode:
-        """The episodes with some of them begun anew, in the same memory."""
+    def _replace(self, ended: np.ndarray, last: Outputs) -> Outputs:
+        """The next episodes in place of those that ended (n,), and the outputs of the step with what they show."""
         episode = self._started("step")
-        memory = framed(self.task.system, episode.state).memory
-        memory.put(rows, begun.state)
-        return Episode(memory.framed(), *(put(old, rows, new) for old, new in zip(episode[1:], begun[1:], strict=True)))
+        if self._ahead is None:
+            self._ahead = Ahead(self.task.system, episode, last)
+        due = [env for env in ended.tolist() if env not in self._ahead.draws]
+        if due:
+            self._begin_next(self._ahead, due, episode.state)
+        self._episode, outputs = self._ahead.replace(ended, episode, last)
+        return outputs
+
+    def _begin_next(self, ahead: Ahead, due: list[int], state: State) -> None:
+        """Begins the next episodes of the environments ``due``, and of some others: those that end soonest."""
+        soonest = (state.t_end - state.t).argsort(kind="stable").tolist()
+        running = state.outcome == Outcome.RUNNING
+        others = [env for env in soonest if running[env] and env not in ahead.draws][: max(FEW - len(due), 0)]
+        draws = {env: self._streams.next(env) for env in due + others}
+        try:
+            begun = self._begin(draws.values())
+        except ValueError:
+            # a start that cannot be is an error when its turn has come
+            self._streams.give_back({env: draws.pop(env) for env in others})
+            begun = self._begin(draws.values())
+        ahead.add(draws, *begun)
+
+    def _forget_next(self) -> None:
+        """Forgets the episodes that were begun before their turn: the streams stand where the last turns left them."""
+        if self._ahead is not None:
+            self._streams.give_back(self._ahead.draws)
+            self._ahead = None
 
     def _started(self, what: str) -> Episode:
         if self._episode is None:
@@ -209,31 +232,3 @@ class GridVectorEnv:
 
     def _infos(self, outputs: Outputs, last: Outputs) -> Infos:
         return Infos(last, outputs.masks if self.mask in ("info", "both") else {})
-
-
-def _generators(seed: int | Sequence[int] | None, n_envs: int) -> list[np.random.Generator]:
-    """One stream per environment, that of a single environment with the same seed."""
-    if seed is None:
-        return [np.random.default_rng() for _ in range(n_envs)]
-    seeds = [int(seed) + i for i in range(n_envs)] if np.ndim(seed) == 0 else [int(s) for s in seed]  # type: ignore
-    if len(seeds) != n_envs:
-        raise ValueError(f"{len(seeds)} seeds were given for {n_envs} environments")
-    return [np.random.default_rng(s) for s in seeds]
-
-
-def _replaced(outputs: Outputs, rows: np.ndarray | slice, new: Outputs) -> Outputs:
-    """The outputs with observations and masks of some rows from others; what was is not written to."""
-    replaced = outputs._replace(asked=put(outputs.asked, rows, new.asked))
-    if not any(new.asked.tolist()):
-        return replaced
-    return replaced._replace(
-        observations={a: put(o, rows, new.observations[a]) for a, o in outputs.observations.items()},
-        masks={a: _swapped(mask, rows, new.masks[a]) for a, mask in outputs.masks.items()},
-    )
-
-
-def _swapped(mask: Mask, rows: np.ndarray | slice, new: Mask) -> Mask:
-    """A mask, or each of the arrays of a multi-discrete one, with some rows replaced."""
-    if isinstance(mask, tuple) and isinstance(new, tuple):
-        return tuple(put(old, rows, fresh) for old, fresh in zip(mask, new, strict=True))
-    return put(mask, rows, new)

@@ -66,16 +66,14 @@ class ScenarioCache:
 
     def fill(self, scenario: np.ndarray, t: np.ndarray, out: Injections) -> None:
         """The same, written into ``out``."""
-        slot = self._slots(scenario)
-        _gather(self._values, self._outages, self._length, slot, t, *out)
+        asked = scenario.tolist()
+        known = self._found.get(len(asked))
+        slots = known[1] if known is not None and known[0] == asked else self._slots(asked)
+        _gather(self._values, self._outages, self._length, slots, t, *out)
 
     # ------------------------------------------------------------------ slots
-    def _slots(self, scenario: np.ndarray) -> np.ndarray:
+    def _slots(self, asked: list[int]) -> np.ndarray:
         """(n_env,) int64: where each scenario is kept, loaded if need be."""
-        asked = scenario.tolist()
-        before = self._found.get(len(asked))
-        if before is not None and before[0] == asked:
-            return before[1]
         self._clock += 1
         for number in asked:
             if number not in self._slot:

@@ -14,7 +14,7 @@ import numpy as np
 from marlgrid.blocks import Layout
 from marlgrid.model.system import System
 from marlgrid.powerflow.base import PowerFlowInput
-from marlgrid.simulation.state import State
+from marlgrid.simulation.state import ALL, Rows, State
 
 
 class Ruling(NamedTuple):
@@ -97,26 +97,26 @@ class Memory:
         else:
             _copy(state, self.state)
 
-    def put(self, rows: Any, state: State) -> None:
-        """Replaces some rows by those of another batch."""
+    def put(self, rows: Rows, state: State, others: Rows = ALL) -> None:
+        """Replaces some rows by rows of another batch, as many, by default all."""
         other = getattr(state, "memory", None)
         if other is not None and other.sizes[1:] == self.sizes[1:]:
-            LAYOUT.copy_rows(other.block, every(other.n_env), self.block, every(self.n_env)[rows], STATE)
+            LAYOUT.copy_rows(other.block, every(other.n_env)[others], self.block, every(self.n_env)[rows], STATE)
         else:
-            _copy(state, self.state, rows)
+            _copy(state, self.state, rows, others)
 
-    def taken(self, rows: Any) -> FramedState:
+    def taken(self, rows: Rows) -> FramedState:
         """The rows of the state, in memory of their own."""
         chosen = every(self.n_env)[rows]
         memory = Memory(self.system, len(chosen))
         LAYOUT.copy_rows(self.block, chosen, memory.block, every(len(chosen)))
         return memory.framed()
 
-    def replaced(self, rows: Any, state: State) -> FramedState:
-        """The state with some rows of another, in memory of its own."""
+    def replaced(self, rows: Rows, state: State, others: Rows = ALL) -> FramedState:
+        """The state with some rows from rows of another, in memory of its own."""
         memory = Memory(self.system, self.n_env)
         memory.block[:] = self.block
-        memory.put(rows, state)
+        memory.put(rows, state, others)
         return memory.framed()
 
     def framed(self) -> FramedState:
@@ -162,9 +162,9 @@ def framed(system: System, state: State) -> FramedState:
     return memory.framed()
 
 
-def _copy(source: tuple, target: tuple, rows: Any = ...) -> None:
+def _copy(source: tuple, target: tuple, rows: Any = ..., others: Any = ...) -> None:
     for old, new in zip(source, target, strict=True):
         if isinstance(old, tuple):
-            _copy(old, new, rows)
+            _copy(old, new, rows, others)
         else:
-            new[rows] = old
+            new[rows] = old[others]

@@ -220,11 +220,13 @@ class State(NamedTuple):
         return self.outcome > _TIME_LIMIT
 
 
+Rows = np.ndarray | slice
+ALL = slice(None)
 Record = TypeVar("Record")
 """A state, an episode, any nested record of arrays with a leading ``n_env`` axis."""
 
 
-def take(state: Record, rows: np.ndarray) -> Record:
+def take(state: Record, rows: Rows) -> Record:
     """The rows of a batch, repeated or reordered as asked (``np.zeros(k, int)`` forks the first into k)."""
     memory = getattr(state, "memory", None)
     if memory is not None:
@@ -234,16 +236,16 @@ def take(state: Record, rows: np.ndarray) -> Record:
     return state[rows]  # type: ignore[index]
 
 
-def put(state: Record, rows: np.ndarray | slice, part: Record) -> Record:
-    """The batch with some rows replaced by those of another."""
+def put(state: Record, rows: Rows, part: Record, others: Rows = ALL) -> Record:
+    """The batch with some rows replaced by rows of another, as many, by default all."""
     if isinstance(state, np.ndarray):
         whole = state.copy()
-        whole[rows] = part
+        whole[rows] = part[others]  # type: ignore[index]
         return whole
     memory = getattr(state, "memory", None)
     if memory is not None:
-        return memory.replaced(rows, part)
-    return _like(state, (put(old, rows, new) for old, new in zip(state, part, strict=True)))  # type: ignore
+        return memory.replaced(rows, part, others)
+    return _like(state, [put(old, rows, new, others) for old, new in zip(state, part, strict=True)])  # type: ignore
 
 
 def _like(record: Any, parts: Iterable[Any]) -> Any:

@@ -35,6 +35,8 @@ from then to the episode's end; steps survived, also as a part of the episode; `
 
 N_ZONE_KEYS = len(ZONE_KEYS)
 
+NEWLY_LOST = 2
+
 OPPONENT_KEYS = ("illegal", "budget", "survived_steps", "survival", "outcome", "attacks_total")
 """Infos of the opponent: whether its attack was refused, its budget in line-steps, and the episode's figures."""
 
@@ -89,8 +91,8 @@ def account(
     system: System, demand: Demand, after: FramedState, totals: np.ndarray, opponent: str | None
 ) -> tuple[Figures, np.ndarray]:
     """The figures of the step that led to ``after``, and the totals with it. Ended rows cost nothing."""
-    figures, totals = _figures(system, after, True, totals, opponent)
-    if figures.some_over:
+    figures, totals, newly_lost = _figures(system, after, True, totals, opponent)
+    if newly_lost:
         for env in np.flatnonzero(after.memory.frame.ran & figures.terminated).tolist():
             unserved = demand.mwh(after.scenario.item(env), after.t.item(env), after.t_end.item(env))
             _leave_unserved(env, unserved, totals, figures.numbers)
@@ -104,13 +106,13 @@ def glance(system: System, state: State, totals: np.ndarray, opponent: str | Non
 
 def _figures(
     system: System, state: FramedState, counted: bool, totals: np.ndarray, opponent: str | None
-) -> tuple[Figures, np.ndarray]:
-    """The figures without unserved energy, and the totals likewise."""
+) -> tuple[Figures, np.ndarray, bool]:
+    """The figures without unserved energy, the totals likewise, and whether a grid was lost in this step."""
     zones, n_env = system.zones.agents, state.memory.n_env
     numbers, sums = np.zeros((len(zones) * len(ZONE_KEYS) + len(OPPONENT_KEYS), n_env)), np.empty(totals.shape)
     terminated, truncated = np.empty(n_env, dtype=np.bool_), np.empty(n_env, dtype=np.bool_)
-    some_over = _account(system.block, state.memory.block, counted, totals, sums, numbers, terminated, truncated)
-    return Figures(zones, numbers, terminated, truncated, some_over, opponent), sums
+    over = _account(system.block, state.memory.block, counted, totals, sums, numbers, terminated, truncated)
+    return Figures(zones, numbers, terminated, truncated, over > 0, opponent), sums, over == NEWLY_LOST
 
 
 class Demand:
@@ -163,15 +165,17 @@ def _lines(e, rho, topo_vect, lines, numbers):  # pragma: no cover
 
 @kernel_in_place
 def _account(system, block, counted, before, totals, numbers, terminated, truncated):  # pragma: no cover
-    """True if some episode is over; the unserved energy of those that were lost is yet to be added."""
+    """0: no episode is over; 1: some are; NEWLY_LOST: a grid was lost in this step, whose unserved energy is yet to be
+    added."""
     frame, lines = view_frame(block), view_tables(system).line
     state, reason = frame.state, frame.ruling.reason
     n_env, _, n_zone = totals.shape
-    some_over = False
+    over = 0
     for e in range(n_env):
         outcome, span = state.outcome[e], state.t_end[e] - state.t_start[e]
         terminated[e], truncated[e] = outcome > Outcome.TIME_LIMIT, outcome == Outcome.TIME_LIMIT
-        some_over |= outcome != Outcome.RUNNING
+        newly_lost = counted and frame.ran[e] and terminated[e]
+        over = max(over, NEWLY_LOST if newly_lost else int(outcome != Outcome.RUNNING))
         survived = state.t[e] - state.t_start[e] - terminated[e]
         running = frame.ran[e] if counted else outcome == Outcome.RUNNING
         if running:
@@ -199,7 +203,7 @@ def _account(system, block, counted, before, totals, numbers, terminated, trunca
         numbers[at + 3, e] = survived / max(span, 1)
         numbers[at + 4, e] = outcome
         numbers[at + 5, e] = state.attack.starts[e]
-    return some_over
+    return over
 
 
 @kernel_in_place

@@ -84,15 +84,12 @@ class DiscreteActions:
         return self.table.entry(int(self.table.offset[zone]) + number)
 
     def joint(self, choices: Choices) -> Action:
-        shape, parts = (len(choices[0]), len(choices)), _numbers(choices)
+        shape, table = (len(choices[0]), len(choices)), self.table
         first, last = np.empty(shape, np.int32), np.empty(shape, np.int32)
-        for zone, ids in enumerate(parts):
-            if not _look_up(ids, zone, self.table.offset, self.table.start, first, last):
-                break
-        else:
-            if parts:
-                return Action(self.table.commands, first, last)
-        return joint_of(self.system, self, choices)
+        for zone, ids in enumerate(_numbers(choices)):
+            if ids is None or not _look_up(ids, zone, table.offset, table.start, first, last):
+                return joint_of(self.system, self, choices)
+        return Action(table.commands, first, last)
 
     def masks(self, state: State, rows: np.ndarray | None = None) -> list[Mask]:
         allowed = self.table.mask(self.system, state, rows)
@@ -210,17 +207,18 @@ def _whole_number(element: Any) -> int | None:
     return None
 
 
-def _numbers(choices: Choices) -> list[np.ndarray]:
-    """(n, n_env) int64 of one zone after the other, or of all at once; none if the choices are no plain numbers."""
-    n_env = len(choices[0])
-    columns: list[Any] = [c for c in choices if isinstance(c, np.ndarray) and c.dtype == INT64 and c.shape == (n_env,)]
-    if len(columns) == len(choices):
-        return [column.reshape(1, n_env) for column in columns]
+def _numbers(choices: Choices) -> Sequence[np.ndarray | None]:
+    """(n, n_env) int64 of one zone after the other, or of all at once; None if the choices are no plain numbers."""
+    if isinstance(choices[0], np.ndarray):
+        shape = choices[0].shape
+        columns = [c[None] for c in choices if isinstance(c, np.ndarray) and c.dtype == INT64 and c.shape == shape]
+        if len(columns) == len(choices) and len(shape) == 1:
+            return columns
     try:
         ids: np.ndarray = np.array(choices)
     except ValueError:
-        return []
-    return [ids.astype(np.int64, copy=False)] if ids.ndim == 2 and ids.dtype.kind in "iu" else []
+        return [None]
+    return [ids.astype(np.int64, copy=False) if ids.ndim == 2 and ids.dtype.kind in "iu" else None]
 
 
 @kernel_in_place

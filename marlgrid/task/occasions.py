@@ -26,8 +26,9 @@ def occasions(system: System, state: State, act_above: float) -> np.ndarray:
 
 def asked_and_over(system: System, state: State, act_above: float) -> tuple[np.ndarray, np.ndarray]:
     """``occasions``, and the numbers (n,) of the environments that have one or whose episode is over."""
-    found, rows = np.empty(state.n_env, dtype=np.bool_), np.empty(state.n_env, dtype=np.int64)
-    n = _occasions(system.block, framed(system, state).memory.block, float(act_above), found, rows)
+    memory = framed(system, state).memory
+    found, rows = np.empty(memory.n_env, dtype=np.bool_), np.empty(memory.n_env, dtype=np.int64)
+    n = _occasions(system.block, memory.block, float(act_above), found, rows)
     return found, rows[:n]
 
 
