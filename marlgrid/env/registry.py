@@ -149,6 +149,7 @@ def parallel_env(
     split: str = "train",
     scenario: int | None = None,
     start: int | str = 0,
+    n_scenarios: int | None = None,
     **task: Any,
 ) -> GridParallelEnv:
     """A PettingZoo ``ParallelEnv``.
@@ -163,10 +164,13 @@ def parallel_env(
         split: scenarios that episodes are drawn from: ``"train"``, ``"validation"``, ``"test"``.
         scenario: one scenario for all episodes.
         start: row of the scenario at which episodes start, or ``"random"``.
+        n_scenarios: scenarios that are drawn from at most, from the first of the split on; None: all. To generate a
+            week takes as long as to play a hundred steps: agents that lose the grid at once learn many times as fast
+            on some hundred weeks that come back, which stay in memory.
         **task: further arguments of ``make_task``: zones, opponent, actions, observation, reward, ...
     """
     made = _task(case, mask is not None, split, task)
-    starts = Starts(made.series, split, scenario, start, _limit(max_steps, max_cycles))
+    starts = Starts(made.series, split, scenario, start, _limit(max_steps, max_cycles), n_scenarios)
     return GridParallelEnv(made, starts, mask=mask, render_mode=render_mode, seed=seed)
 
 
@@ -193,6 +197,7 @@ def vector_env(
     split: str = "train",
     scenario: int | None = None,
     start: int | str = 0,
+    n_scenarios: int | None = None,
     act_above: float = 0.0,
     **task: Any,
 ) -> GridVectorEnv:
@@ -201,7 +206,7 @@ def vector_env(
     ``act_above`` is the line loading from which on the zones are asked, see ``GridVectorEnv``.
     """
     made = _task(case, mask is not None, split, task)
-    starts = Starts(made.series, split, scenario, start, max_steps)
+    starts = Starts(made.series, split, scenario, start, max_steps, n_scenarios)
     return GridVectorEnv(made, n_envs, starts, mask=mask, seed=seed, act_above=act_above)
 
 

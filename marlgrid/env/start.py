@@ -63,6 +63,8 @@ class Starts:
     """Row of the scenario at which episodes start, or ``"random"``: any that leaves room for ``max_steps``."""
     max_steps: int | None = None
     """Steps after which an episode is truncated; None: at the end of the scenario, which always ends it."""
+    n_scenarios: int | None = None
+    """Scenarios that are drawn from at most, from the first of the split on; None: all."""
 
     def __post_init__(self) -> None:
         if self.split not in self.series.splits:
@@ -70,6 +72,8 @@ class Starts:
         if len(self.series.splits[self.split]) == 0 and self.scenario is None:
             raise ValueError(f"split {self.split!r} holds no scenario; choose another, or name a scenario")
         _checked(self.series, {"scenario": self.scenario, "start": self.start, "max_steps": self.max_steps})
+        if self.n_scenarios is not None and _whole("n_scenarios", self.n_scenarios) < 1:
+            raise ValueError(f"n_scenarios is {self.n_scenarios}, give at least 1, or None for all of the split")
 
     def limited(self, max_steps: int | None) -> Starts:
         """The same, with another time limit."""
@@ -85,7 +89,7 @@ class Starts:
         Raises ValueError for unknown options, scenarios and rows, TypeError for options that are not whole numbers.
         """
         options = _checked(self.series, options) if options else {}
-        scenarios = self.series.splits[self.split]
+        scenarios = self.series.splits[self.split][: self.n_scenarios]
         scenario = options.get("scenario", self.scenario)
         if scenario is None:
             scenario = scenarios[int(draw.scenario * len(scenarios))]
@@ -136,9 +140,7 @@ def _checked(series: TimeSeries, options: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
         if (key == "start" and isinstance(value, str) and value == "random") or key in ("init_state", "thermal_limit"):
             continue
-        if type(value) is not int and (not isinstance(value, Integral) or isinstance(value, bool)):
-            raise TypeError(f"{key} is {value!r}, give a whole number")
-        given[key] = int(value)
+        given[key] = _whole(key, value)
     if given.get("max_steps", 1) < 1:
         raise ValueError(f"max_steps is {given['max_steps']}, give at least 1")
     if given.get("start", 0) != "random" and given.get("start", 0) < 0:
@@ -147,3 +149,9 @@ def _checked(series: TimeSeries, options: Mapping[str, Any]) -> dict[str, Any]:
         known = ", ".join(f"{name} {r.start} to {r.stop - 1}" for name, r in series.splits.items() if len(r))
         raise ValueError(f"there is no scenario {given['scenario']}; the series has {known}")
     return given
+
+
+def _whole(name: str, value: Any) -> int:
+    if type(value) is not int and (not isinstance(value, Integral) or isinstance(value, bool)):
+        raise TypeError(f"{name} is {value!r}, give a whole number")
+    return int(value)

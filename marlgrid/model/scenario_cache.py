@@ -75,7 +75,7 @@ class ScenarioCache:
     def _slots(self, asked: list[int]) -> np.ndarray:
         """(n_env,) int64: where each scenario is kept, loaded if need be."""
         self._clock += 1
-        for number in asked:
+        for number in dict.fromkeys(asked):
             if number not in self._slot:
                 self._keep(number, self._load(number))
             self._used[self._slot[number]] = self._clock

@@ -118,22 +118,25 @@ def _figures(
 class Demand:
     """The energy that the loads of each zone ask for, summed up along a scenario from its end, as far as is asked."""
 
-    MOST = 64
-    """Scenarios kept."""
+    MAX_BYTES = 32 * 2**20
+    """Of the sums that are kept."""
 
     def __init__(self, system: System, series: TimeSeries) -> None:
         self._system, self._series = system, series
         self._left: dict[int, np.ndarray] = {}
         """Scenario -> (n, n_zone) MWh that its last 0, 1, ..., n - 1 rows ask for."""
+        self._n_bytes = 0
 
     def mwh(self, scenario: int, t: int, t_end: int) -> np.ndarray:
         """(n_zone,) MWh that rows ``t`` to ``t_end`` of a scenario ask for: what a blackout at t leaves unserved."""
         n_row = self._series.n_rows(scenario)
         left = self._left.get(scenario)
         if left is None or len(left) <= n_row - t:
+            self._n_bytes -= 0 if left is None else left.nbytes
             left = self._left[scenario] = self._summed(scenario, n_row, t, left)
-            if len(self._left) > self.MOST:
-                del self._left[next(iter(self._left))]
+            self._n_bytes += left.nbytes
+            while self._n_bytes > self.MAX_BYTES and len(self._left) > 1:
+                self._n_bytes -= self._left.pop(next(iter(self._left))).nbytes
         asked: np.ndarray = left[n_row - t] - left[n_row - 1 - t_end]
         return asked
 

@@ -84,8 +84,8 @@ class DiscreteActions:
         return self.table.entry(int(self.table.offset[zone]) + number)
 
     def joint(self, choices: Choices) -> Action:
-        shape, table = (len(choices[0]), len(choices)), self.table
-        first, last = np.empty(shape, np.int32), np.empty(shape, np.int32)
+        table = self.table
+        first, last = np.empty((2, len(choices[0]), len(choices)), np.int32)
         for zone, ids in enumerate(_numbers(choices)):
             if ids is None or not _look_up(ids, zone, table.offset, table.start, first, last):
                 return joint_of(self.system, self, choices)
@@ -218,7 +218,9 @@ def _numbers(choices: Choices) -> Sequence[np.ndarray | None]:
         ids: np.ndarray = np.array(choices)
     except ValueError:
         return [None]
-    return [ids.astype(np.int64, copy=False) if ids.ndim == 2 and ids.dtype.kind in "iu" else None]
+    if ids.ndim != 2 or ids.dtype.kind not in "iu":
+        return [None]
+    return [ids if ids.dtype == INT64 else ids.astype(np.int64)]
 
 
 @kernel_in_place

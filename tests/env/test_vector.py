@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -186,6 +188,81 @@ def test_memory_of_few_begun_episodes_is_kept(task):
     for n in (1, FEW, FEW + 1, 200):
         spare.keep_begun(Memory(task.system, n))
     assert list(spare.begun) == [1, FEW]
+
+
+def begun(envs):
+    """Which episodes the environments are in."""
+    state = envs.current
+    return list(zip(state.seed.tolist(), state.scenario.tolist(), state.t_start.tolist(), strict=True))
+
+
+def test_episodes_begun_ahead_are_those_of_each_stream():
+    """Environment 0 ends first: a reset after that goes on where the episodes that were played left off."""
+    made = {"case": "case14", "opponent": "random", "start": "random", "max_steps": 4}
+    envs = marlgrid.vector_env(**made, n_envs=3)
+    idle = dict.fromkeys(envs.agents, np.zeros(3, int))
+    envs.reset(seed=8)
+    played = [begun(envs)]
+    envs._episode.state.t_end[0] -= 2
+    for _ in range(2):
+        envs.step(idle)
+    played.append(begun(envs))
+    assert [played[0][i] == played[1][i] for i in range(3)] == [False, True, True]
+    shorter = {"max_steps": 2}
+    envs.reset(options=shorter)
+    played.append(begun(envs))
+    for _ in range(2):
+        envs.step(idle)
+    played.append(begun(envs))
+    assert (envs.current.t_end - envs.current.t_start).tolist() == [4, 4, 4], "options are for one episode"
+    for i, single in enumerate(marlgrid.parallel_env(**made, seed=8 + i) for i in range(3)):
+        for met, options in zip(played[:1] + played[1 + (i > 0) :], ({}, *[{}] * (i == 0), shorter, {}), strict=True):
+            single.reset(options=options)
+            state = single.current
+            assert met[i] == (state.seed[0], state.scenario[0], state.t_start[0])
+
+
+def test_a_start_that_cannot_be_is_an_error_when_its_turn_has_come():
+    """Environment 0 ends first; with its next episode those of the others are begun, one of which cannot be."""
+    task = marlgrid.make_task("case14")
+    fill, broken = task.series.fill, []
+
+    class Broken:
+        """The series, with rows that no grid can serve in the scenarios that are ``broken``."""
+
+        def __getattr__(self, name):
+            return getattr(task.series, name)
+
+        def fill(self, scenario, t, out):
+            fill(scenario, t, out)
+            out.load_p[np.isin(scenario, broken)] *= 100.0
+
+    envs = marlgrid.vector_env(replace(task, series=Broken()), n_envs=2, seed=0)
+    envs.reset(options={"max_steps": 3})
+    envs._episode.state.t_end[0] = 1
+    following = marlgrid.parallel_env(task, seed=1)
+    following.reset()
+    following.reset()
+    broken.append(int(following.current.scenario[0]))
+    idle = dict.fromkeys(envs.agents, np.zeros(2, int))
+    assert envs.step(idle).truncations["zone_0"].tolist() == [True, False]
+    envs.step(idle)
+    with pytest.raises(ValueError, match=f"scenario {broken[0]} cannot start at row 0"):
+        envs.step(idle)
+
+
+def test_scenarios_that_come_back():
+    envs = marlgrid.vector_env("case5", n_envs=8, max_steps=1, n_scenarios=3, split="test", seed=0)
+    envs.reset()
+    met = set()
+    for _ in range(6):
+        envs.step(dict.fromkeys(envs.agents, np.zeros(8, int)))
+        met |= set(envs.current.scenario.tolist())
+    first = envs.task.series.splits["test"].start
+    assert met == {first, first + 1, first + 2}
+    for wrong, error in ((0, ValueError), (2.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="n_scenarios"):
+            marlgrid.parallel_env("case5", n_scenarios=wrong)
 
 
 def test_infos_are_a_mapping():
