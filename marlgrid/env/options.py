@@ -70,18 +70,22 @@ def _action_space(name: str, system: System, settings: dict[str, Any], pad: bool
     return MultiDiscreteActions(system, menu) if name == "multi_discrete" else DictActions(system, menu)
 
 
-def observation_from(spec: ObservationSpec, system: System, series: TimeSeries, pad: bool) -> ObservationFn:
+def observation_from(
+    spec: ObservationSpec, system: System, series: TimeSeries, pad: bool, opponent: bool = True
+) -> ObservationFn:
     """Observations out of a scope's name, settings, an object, or a function of system and series.
+
+    ``opponent``: whether ``opponent_0`` sees, too.
 
     Raises ValueError for unknown names and settings, TypeError for anything else.
     """
     if isinstance(spec, str):
-        return VectorObservation(system, series, scope=spec, pad=pad)
+        return VectorObservation(system, series, scope=spec, pad=pad, opponent=opponent)
     if isinstance(spec, Mapping):
         unknown = sorted(set(spec) - set(OBSERVATION_SETTINGS))
         if unknown:
             raise ValueError(f"unknown setting(s) {unknown} of observation; choose from {list(OBSERVATION_SETTINGS)}")
-        return VectorObservation(system, series, **{"pad": pad, **spec})
+        return VectorObservation(system, series, **{"pad": pad, **spec}, opponent=opponent)
     if all(callable(getattr(spec, name, None)) for name in ("space", "observe", "central_state")):
         return spec  # type: ignore[return-value]
     if callable(spec):

@@ -119,7 +119,7 @@ def make_task(
         solver=solver_from(solver, system.grid),
         forecast_solver=None if system.forecast_grid is None else solver_from(solver, system.forecast_grid),
         actions=actions_from(actions, system, pad),
-        observation=observation_from(observation, system, series, pad),
+        observation=observation_from(observation, system, series, pad, agent),
         reward=reward_from(reward),
         opponent=None if opponent is None or agent else opponent_from(opponent, system),
         opponent_agent=agent,

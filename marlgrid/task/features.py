@@ -74,6 +74,7 @@ class VectorObservation:
 
     ``noise`` is what sensors get wrong, see ``noise.noise_from``: ``"grid2op"``, or a standard deviation in normalised
     units, one number or one per attribute. ``pad=True`` fills the zones' vectors with zeros to equal lengths.
+    ``opponent=False`` leaves ``opponent_0`` out, where it is no agent.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class VectorObservation:
         normalise: bool = True,
         noise: NoiseSpec = None,
         pad: bool = False,
+        opponent: bool = True,
     ) -> None:
         self.system, self.series = system, series
         self.sight = Sight(scope, hops)
@@ -104,9 +106,9 @@ class VectorObservation:
             longest = max(map(len, index.values()))
             blank = len(self._names)
             index = {a: np.append(i, np.full(longest - len(i), blank)) for a, i in index.items()}
-        index[OPPONENT] = self._index(
-            chosen, OPPONENT_ATTRIBUTES, np.ones(system.grid.n_sub, dtype=bool), opponent=True
-        )
+        if opponent:
+            everywhere = np.ones(system.grid.n_sub, dtype=bool)
+            index[OPPONENT] = self._index(chosen, OPPONENT_ATTRIBUTES, everywhere, opponent=True)
         self._index_of = index
         self._all = np.concatenate(list(index.values())).astype(np.int32)
         ends = np.cumsum([len(i) for i in index.values()])

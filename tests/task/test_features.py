@@ -312,3 +312,11 @@ def test_every_default_attribute_is_there():
     observation, _, _ = view("global")
     shown = {name.split(" ")[0] for name in observation.feature_names()}
     assert set(DEFAULT_ATTRIBUTES) <= shown
+
+
+def test_the_opponent_sees_where_it_is_an_agent():
+    with_agent, without = (make_task("case14", opponent=who) for who in ("agent", "random"))
+    state = without.reset(0)[0].state
+    assert set(without.observation.observe(state)) == set(without.zones)
+    assert set(with_agent.observation.observe(state)) == {*without.zones, "opponent_0"}
+    np.testing.assert_array_equal(without.central_state(state), with_agent.central_state(state))
