@@ -16,6 +16,8 @@ from marlgrid.rllib.policies import fitting
 from marlgrid.task.features import OPPONENT
 from marlgrid.task.task import Task
 
+MINUS_ONE = torch.tensor(-1.0)
+
 
 class StackedLayers(nn.Module):
     """Networks of the same depth as one: tanh layers whose weights are stacked, (n_network, n_in, n_out).
@@ -44,7 +46,8 @@ class StackedLayers(nn.Module):
                 weight, bias = weight.index_select(0, member), bias.index_select(0, member)
             values = torch.baddbmm(bias, values, weight)
             if depth < len(self.weights) - 1:
-                values = 2 * torch.sigmoid(2 * values) - 1  # tanh, in a third of the time that torch takes for it
+                # tanh, as twice a sigmoid less one: in a third of the time that torch takes for it
+                values = torch.add(MINUS_ONE, (2 * values).sigmoid_(), alpha=2)
         return values
 
     def state_of(self, k: int, prefix: str) -> dict[str, np.ndarray]:
