@@ -6,7 +6,7 @@ from marlgrid.simulation.frame import Memory
 from marlgrid.simulation.state import State
 
 FEW = 16
-"""Episodes that begin in one step, as a rule at most."""
+"""Episodes that begin at once, as a rule: more would gain little, and those of long series take long to load."""
 
 
 class Spare:

@@ -1,6 +1,6 @@
 """How the ended episodes of a batch are replaced: by the next ones of their environments, begun before their turn.
 
-To begin eight episodes takes little longer than to begin one, so some are begun with each that is due.
+To begin some episodes takes little longer than to begin one, so some are begun with each that is due.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ class GridVectorEnv:
     and the figures in ``infos`` are those of the step just made. ``infos[agent]["final_observation"]`` is what
     the step led to in every environment, before any reset: the next observation for learning from the transition.
 
-    Row ``i`` goes through the same episodes as a ``GridParallelEnv`` whose first reset got row i's seed.
+    Row ``i`` goes through the same episodes as a ``GridParallelEnv`` whose first reset got row i's seed. With each that
+    is due, the next episodes of some other environments are begun, to be there at their turn.
 
     With ``act_above`` observations and masks are only made where a line is loaded so high, or waits to be put back:
     ``asked`` tells where. Elsewhere they mean nothing, and the zones are to idle (element 0).

@@ -75,10 +75,14 @@ class ScenarioCache:
     def _slots(self, asked: list[int]) -> np.ndarray:
         """(n_env,) int64: where each scenario is kept, loaded if need be."""
         self._clock += 1
-        for number in dict.fromkeys(asked):
-            if number not in self._slot:
-                self._keep(number, self._load(number))
+        numbers = dict.fromkeys(asked)
+        known = [number for number in numbers if number in self._slot]
+        # all of them first: none of these makes room for another
+        for number in known:
             self._used[self._slot[number]] = self._clock
+        for number in numbers if len(known) < len(numbers) else ():
+            if number not in self._slot:
+                self._used[self._keep(number, self._load(number))] = self._clock
         found = np.array([self._slot[number] for number in asked], dtype=np.int64)
         self._found[len(asked)] = asked, found
         return found

@@ -236,6 +236,20 @@ def test_the_cache_gives_the_right_rows_whatever_fits(batches, max_bytes):
         assert len(loaded) - before <= len(set(scenario.tolist()))
 
 
+def test_room_is_not_made_by_what_a_batch_goes_on_with():
+    """Five fit, four are in use: a fifth and a sixth that begin make room by one of those in use, which comes back."""
+    loaded, same = [], numbered(0)
+    n_bytes = sum(part.nbytes for part in same[:2])
+    cache = ScenarioCache(lambda number: loaded.append(number) or same, 1, 1, 1, 5 * n_bytes)
+    now = np.zeros(4, dtype=np.int32)
+    cache.rows(np.arange(4), now)
+    for new in (4, 5):
+        cache.rows(np.array([new]), now[:1])
+    assert loaded == [0, 1, 2, 3, 4, 5]
+    cache.rows(np.array([0, 1, 2, 5]), now)
+    assert loaded[6:] == [0], "not one after the other, each in the place of the next"
+
+
 def test_what_fits_is_loaded_once():
     loaded = []
     cache = ScenarioCache(lambda number: loaded.append(number) or numbered(number), 1, 1, 1)
