@@ -162,9 +162,9 @@ class BatchTeam:
         self.returns += rewards.sum(axis=0)
         lost, late = steps.terminations[self.agents[0]], steps.truncations[self.agents[0]]
         for env in np.flatnonzero(lost | late).tolist():
-            self.rollout.end(env, None if lost[env] else self._last(steps.infos, env))
-            zones = {agent: {key: info[key][env] for key in info} for agent, info in steps.infos.items()}
-            zones.pop(OPPONENT, None)
+            infos = steps.infos.of(env)
+            self.rollout.end(env, None if lost[env] else self._last(infos, env))
+            zones = {agent: info for agent, info in infos.items() if agent != OPPONENT}
             own = {"episode_return_mean": float(self.returns[env]), "cost": float(self.costs[env])}
             self.finished.append({**team_totals(zones), **own})
             self.returns[env] = self.costs[env] = 0.0
@@ -193,7 +193,7 @@ class BatchTeam:
         """What an episode that was cut ended in, standardised."""
         seen = np.zeros((len(self.agents), 1, self.seen.shape[2]), np.float32)
         for k, agent in enumerate(self.agents):
-            last = infos[agent]["final_observation"][env]
+            last = infos[agent]["final_observation"]
             seen[k, 0, : len(last)] = last
         state = self.batch.final_state[env] if self.settings.central_critic else np.zeros(0, np.float32)
         return self.networks.standardised(torch.from_numpy(seen)).numpy()[:, 0], state

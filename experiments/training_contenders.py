@@ -46,6 +46,7 @@ def meter_environments(*_: Any) -> None:
         METER.on = True
         GridVectorEnv.step = metered(GridVectorEnv.step, lambda env: env.n_envs)
         Infos.__getitem__ = metered(Infos.__getitem__, lambda _: 0)
+        Infos.of = metered(Infos.of, lambda _: 0)
         # the adapter plays several steps in a call: steps are counted inside of it
         RLlibParallelEnv.step = metered(RLlibParallelEnv.step, lambda _: 0)
         RLlibParallelEnv.reset = metered(RLlibParallelEnv.reset, lambda _: 0)

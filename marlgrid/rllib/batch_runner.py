@@ -106,9 +106,10 @@ class BatchEnvRunner(MultiAgentEnvRunner):
         lost, late = steps.terminations[first], steps.truncations[first]
         ended = np.flatnonzero(lost | late)
         for env in ended.tolist():
-            last = {agent: info["final_observation"][env] for agent, info in steps.infos.items()}
+            infos = steps.infos.of(env)
+            last = {agent: info["final_observation"] for agent, info in infos.items()}
             self._fragment.end(env, TERMINATED if lost[env] else TRUNCATED, last)
-            self._log({agent: {key: info[key][env] for key in info} for agent, info in steps.infos.items()}, env)
+            self._log(infos, env)
         self._seen = steps.observations
         return len(ended)
 

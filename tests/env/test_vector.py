@@ -275,5 +275,9 @@ def test_infos_are_a_mapping():
     assert len(infos) == 3
     assert {agent: info["survived_steps"].tolist() for agent, info in infos.items()} == {a: [1, 1] for a in envs.agents}
     assert "cost_overload" in repr(infos)
+    for agent, info in infos.of(1).items():
+        assert info.keys() == infos[agent].keys() - {"action_mask"}
+        for key, value in info.items():
+            np.testing.assert_array_equal(value, infos[agent][key][1])
     with pytest.raises(KeyError):
         infos["zone_9"]
