@@ -10,6 +10,8 @@ from marlgrid.compiled import kernel_in_place
 from marlgrid.model.time_series import Injections, ScenarioArrays
 
 MAX_BYTES = 512 * 2**20
+SIZES = 4
+"""Numbers of environments whose last question is remembered: a batch and the few that begin take turns."""
 
 
 class ScenarioCache:
@@ -84,6 +86,8 @@ class ScenarioCache:
             if number not in self._slot:
                 self._used[self._keep(number, self._load(number))] = self._clock
         found = np.array([self._slot[number] for number in asked], dtype=np.int64)
+        if len(self._found) >= SIZES:
+            self._found.pop(next(iter(self._found)))
         self._found[len(asked)] = asked, found
         return found
 

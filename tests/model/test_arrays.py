@@ -256,3 +256,10 @@ def test_what_fits_is_loaded_once():
     for _ in range(5):
         cache.rows(np.arange(8), np.zeros(8, dtype=int))
     assert loaded == list(range(8))
+
+
+def test_few_questions_are_remembered():
+    cache = ScenarioCache(numbered, 1, 1, 1)
+    for n in range(1, 50):
+        cache.rows(np.zeros(n, dtype=int), np.zeros(n, dtype=np.int32))
+    assert len(cache._found) <= 4
