@@ -3,7 +3,7 @@
 # ruff: noqa: ARG002 - the protocol says what the arguments are
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from pathlib import Path
@@ -169,10 +169,9 @@ def _attack_of(
     member: Opponent, system: System, state: State, memory: Any, mine: np.ndarray
 ) -> tuple[Attack | None, Any]:
     """The member's attack in the environments ``mine`` (n_env,) bool (None: nothing anywhere), and its memory."""
-    among = getattr(member, "attack_among", None)
+    among: Callable[..., tuple[Attack, Any]] | None = getattr(member, "attack_among", None)
     if among is not None:
-        attack, after = among(system, state, memory, mine)
-        return attack, after
+        return among(system, state, memory, mine)
     # who looks ahead, and waits for nothing, is asked where the rules let an attack begin
     looks_ahead = hasattr(member, "bind") and memory == ()
     rows = np.flatnonzero(mine & (state.attack.cooldown == 0) & state.running if looks_ahead else mine)

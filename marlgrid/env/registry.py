@@ -165,8 +165,8 @@ def parallel_env(
         scenario: one scenario for all episodes.
         start: row of the scenario at which episodes start, or ``"random"``.
         n_scenarios: scenarios that are drawn from at most, from the first of the split on; None: all. To generate a
-            week takes as long as to play a hundred steps: agents that lose the grid at once learn many times as fast
-            on some hundred weeks that come back, which stay in memory.
+            week takes about as long as to play a hundred steps: where agents lose the grid at once, most of the time
+            is saved with some hundred weeks that come back, which stay in memory.
         **task: further arguments of ``make_task``: zones, opponent, actions, observation, reward, ...
     """
     made = _task(case, mask is not None, split, task)

@@ -32,7 +32,7 @@ def opening(system: System, series: TimeSeries, scenario: np.ndarray, asked: Seq
     known = told is not None and not system.parameters.ignore_initial_state_time_serie
     own = [told(number) if known and told is not None else None for number in scenario.tolist()]
     added = [None] * len(own) if asked is None else list(asked)
-    if not [one for one in own + added if one is not None]:
+    if all(one is None for one in own + added):
         return None
     starts = [_joined(system.grid, first, second) for first, second in zip(own, added, strict=True)]
     if not any(len(commands.kind) for commands in starts):
@@ -46,7 +46,7 @@ def limits(grid: Grid, asked: Sequence[Any] | None) -> np.ndarray | None:
 
     An entry is None, (n_line,) A, or a mapping from line names to A: lines that it does not name keep the grid's.
     """
-    if asked is None or not [one for one in asked if one is not None]:
+    if asked is None or all(one is None for one in asked):
         return None
     return np.stack([_limits(grid, one) for one in asked])
 

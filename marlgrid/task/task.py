@@ -204,7 +204,7 @@ class Task:
         chosen = self._scenarios(seed) if scenario is None else _per_env("scenario", scenario, len(seed))
         start = _per_env("t_start", 0 if t_start is None else t_start, len(seed))
         rows, end = start.tolist(), [self._n_rows(number) - 1 for number in chosen.tolist()]
-        if [row for row, last in zip(rows, end, strict=True) if not 0 <= row < last]:
+        if any(not 0 <= row < last for row, last in zip(rows, end, strict=True)):
             raise ValueError(f"t_start is {rows}, give a row from 0 to below {end}")
         if max_steps is not None:
             limit = _per_env("max_steps", max_steps, len(seed)).tolist()
