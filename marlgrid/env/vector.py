@@ -214,8 +214,9 @@ class GridVectorEnv:
     def _begin_next(self, ahead: Ahead, due: list[int], state: State) -> None:
         """Begins the next episodes of the environments ``due``, and of some others: those that end soonest."""
         soonest = (state.t_end - state.t).argsort(kind="stable").tolist()
-        running = state.outcome == Outcome.RUNNING
-        others = [env for env in soonest if running[env] and env not in ahead.draws][: max(FEW - len(due), 0)]
+        outcome = state.outcome.tolist()
+        may = [env for env in soonest if outcome[env] == Outcome.RUNNING and env not in ahead.draws]
+        others = may[: max(FEW - len(due), 0)]
         draws = {env: self._streams.next(env) for env in due + others}
         try:
             begun = self._begin(draws.values())

@@ -1,6 +1,6 @@
 """Numbers of several rows side by side: one processor instruction works on all of them.
 
-A kernel written with ``get``, ``put`` and ``like`` works on single floats or on eight at a time: its first argument is
+A kernel written with the functions below works on single floats or on eight at a time: its first argument is
 0.0, or ``eight(0.0)``, and decides which. Compilers do not find these instructions by themselves, since they cannot
 know that the arrays of a kernel do not overlap. Compiled kernels kept on disk do not notice a change in this file.
 """
@@ -122,6 +122,76 @@ def put(typingctx, kind, array, index, value):
         return context.get_dummy_value()
 
     return types.none(kind, array, index, kind), lower
+
+
+def _addresses(context, builder, sig, args):
+    """Of the numbers of all lanes, wherever they stand."""
+    array, begin = (make_array(sig.args[i])(context, builder, args[i]) for i in (1, 2))
+    data = builder.bitcast(array.data, ir.DoubleType().as_pointer())
+    field, index = (context.cast(builder, args[i], sig.args[i], types.int64) for i in (3, 4))
+    lanes = 1 if sig.args[0] == types.float64 else WIDTH
+    first = builder.mul(field, ir.Constant(ir.IntType(64), lanes))
+    for lane in range(lanes):
+        place = builder.add(first, ir.Constant(ir.IntType(64), lane))
+        start = builder.load(cgutils.gep(builder, begin.data, place))
+        yield lane, cgutils.gep(builder, data, builder.add(start, index))
+
+
+@intrinsic
+def collect(typingctx, kind, array, begin, field, index):
+    """The numbers ``index`` of a field of all lanes, the field of lane ``l`` beginning at ``begin[field * width + l]``.
+
+    The array is one of float64 or complex128, and taken for a flat one of float64; places are not checked.
+    """
+
+    def lower(context, builder, sig, args):
+        value = ir.Constant(VECTOR, ir.Undefined)
+        for lane, address in _addresses(context, builder, sig, args):
+            number = builder.load(address, align=8)
+            if sig.args[0] == types.float64:
+                return number
+            value = builder.insert_element(value, number, ir.Constant(ir.IntType(32), lane))
+        return value
+
+    return kind(kind, array, begin, field, index), lower
+
+
+@intrinsic
+def spread(typingctx, kind, array, begin, field, index, value):
+    """Writes the numbers of all lanes to where ``collect`` would find them."""
+
+    def lower(context, builder, sig, args):
+        for lane, address in _addresses(context, builder, sig, args):
+            number = args[5]
+            if sig.args[0] != types.float64:
+                number = builder.extract_element(number, ir.Constant(ir.IntType(32), lane))
+            builder.store(number, address, align=8)
+        return context.get_dummy_value()
+
+    return types.none(kind, array, begin, field, index, kind), lower
+
+
+@intrinsic
+def root(typingctx, value):
+    """Square root."""
+
+    def lower(context, builder, sig, args):
+        kind = args[0].type
+        name = "llvm.sqrt.f64" if sig.args[0] == types.float64 else f"llvm.sqrt.v{WIDTH}f64"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
+        return builder.call(function, args)
+
+    return value(value), lower
+
+
+@intrinsic
+def choose(typingctx, low, high, inside, outside):
+    """``inside`` where ``low <= high``, else ``outside``."""
+
+    def lower(context, builder, sig, args):
+        return builder.select(builder.fcmp_ordered("<=", args[0], args[1]), args[2], args[3])
+
+    return low(low, high, inside, outside), lower
 
 
 @intrinsic

@@ -1,4 +1,4 @@
-"""From voltages to what flows through every element, by Ohm's and Kirchhoff's laws, for one row at a time."""
+"""From voltages to what flows through every element, by Ohm's and Kirchhoff's laws, for rows of one topology."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ import math
 import numpy as np
 
 from marlgrid.compiled import arithmetic, kernel, scratch
+from marlgrid.powerflow.base import Flow
+from marlgrid.powerflow.lanes import choose, collect, farther, get, like, put, root, spread, width
+
+FIELDS = tuple(name for name in Flow._fields if name not in ("converged", "voltage"))
+N_FIELD = len(FIELDS)
+P_OR, Q_OR, V_OR, A_OR, THETA_OR, P_EX, Q_EX, V_EX, A_EX, THETA_EX = range(10)
+GEN_P, GEN_Q, GEN_V, GEN_THETA, LOAD_P, LOAD_Q, LOAD_V, LOAD_THETA = range(10, 18)
+STORAGE_P, STORAGE_V, STORAGE_THETA, SHUNT_P, SHUNT_Q, SHUNT_V = range(18, N_FIELD)
+VOLTAGE, ASKED_GEN_P, ASKED_LOAD_P, ASKED_LOAD_Q, ASKED_STORAGE_P, N_ARRAY = range(N_FIELD, N_FIELD + 6)
+"""The fields of a flow in their order, then what a flow is worked out from."""
 
 DEGREES = 180.0 / math.pi
 NEAR = 0.66
 """Tangent up to which an angle takes the short way: 33 degrees."""
+TINY = 1e-300
+"""Below any voltage, and not zero."""
 ABOVE = (
     -8.750608600031904122785e-1, -1.615753718733365076637e1, -7.500855792314704667340e1, -1.228866684490136173410e2,
     -6.485021904942025371773e1,
@@ -26,8 +38,9 @@ def flows(  # pragma: no cover
     buses, sizes, constants, gen_p, gen_v, load_p, load_q, storage_p, converged, voltage, memory, places
 ) -> None:
     """The flows of given voltages on (n_env, n_column) buses; clears dead buses, and rows that did not converge."""
-    work, live = np.empty(6 * voltage.shape[1]), np.empty(voltage.shape[1], np.bool_)
+    work, live = np.empty(8 * voltage.shape[1]), np.empty(voltage.shape[1], np.bool_)
     given = gen_p, gen_v, load_p, load_q, storage_p
+    member = np.empty(1, np.int64)
     for e in range(len(converged)):
         if converged[e]:
             live[:] = False
@@ -37,146 +50,206 @@ def flows(  # pragma: no cover
             for b in range(len(live)):
                 if not live[b]:
                     voltage[e, b] = 0.0
-            row_flows(e, buses[e], sizes, constants, given, voltage, memory, places, work)
+            member[0] = e
+            flows_of(0.0, member, buses[e], sizes, constants, given, voltage, memory, places, work)
         else:
             clear_row(e, sizes, voltage, memory, places)
 
 
 @arithmetic
-def row_flows(e, columns, sizes, constants, given, voltage, memory, places, work) -> None:  # pragma: no cover
-    """The flows of one row."""
-    n_line, n_gen, n_load, n_storage, n_shunt, n_bus = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]
-    gen_p, _, load_p, load_q, storage_p = given
+def flows_of(one, members, columns, sizes, constants, given, voltage, memory, places, work) -> None:  # pragma: no cover
+    """The flows of rows of one topology, side by side; of rows without a solution they mean nothing.
+
+    ``work`` has room for eight numbers per bus and lane.
+    """
+    n_line, n_gen, n_bus, lanes = sizes[0], sizes[1], sizes[5], width(one)
     vn_kv, line = constants[1 : 1 + n_bus], constants[1 + n_bus :]
     gen, shunt = line[10 * n_line :], line[10 * n_line + 5 * n_gen :]
-    v_kv, theta, needed, total = work[:n_bus], work[n_bus:], work[2 * n_bus :], work[4 * n_bus :]
-    _polar(e, voltage, vn_kv, v_kv, theta)
+    at = n_bus * lanes
+    volt, v_kv, theta, needed, total = work[: 2 * at], work[2 * at :], work[3 * at :], work[4 * at :], work[6 * at :]
+    begin = scratch(N_ARRAY * lanes, np.int64)
+    _locate(lanes, members, sizes, places, begin)
+    _polar(one, voltage, begin, vn_kv, volt, v_kv, theta)
     for i in range(2 * n_bus):
-        needed[i] = total[i] = 0.0
-    begin = scratch(len(places), np.int64)
-    for f in range(len(places)):
-        begin[f] = places[f, 0] + e * places[f, 1]
-    _line_flows(e, columns, n_line, constants[0], line, voltage, v_kv, theta, needed, memory, begin)
-    first = 2 * n_line + n_gen
-    p, q, v, angle = begin[14], begin[15], begin[16], begin[17]
-    for i in range(n_load):
-        b = columns[first + i]
-        if b < 0:
-            memory[p + i] = memory[q + i] = memory[v + i] = memory[angle + i] = 0.0
-            continue
-        memory[p + i], memory[q + i], memory[v + i], memory[angle + i] = load_p[e, i], load_q[e, i], v_kv[b], theta[b]
-        needed[2 * b] += load_p[e, i]
-        needed[2 * b + 1] += load_q[e, i]
-    p, v, angle = begin[18], begin[19], begin[20]
-    for i in range(n_storage):
-        b = columns[first + n_load + i]
-        if b < 0:
-            memory[p + i] = memory[v + i] = memory[angle + i] = 0.0
-            continue
-        memory[p + i], memory[v + i], memory[angle + i] = storage_p[e, i], v_kv[b], theta[b]
-        needed[2 * b] += storage_p[e, i]
-    p, q, v = begin[21], begin[22], begin[23]
-    for i in range(n_shunt):
-        b = columns[first + n_load + n_storage + i]
-        if b < 0:
-            memory[p + i] = memory[q + i] = memory[v + i] = 0.0
-            continue
-        square = (v_kv[b] / vn_kv[b]) ** 2
-        memory[p + i], memory[q + i], memory[v + i] = shunt[4 * i] * square, shunt[4 * i + 1] * square, v_kv[b]
-        needed[2 * b] += memory[p + i]
-        needed[2 * b + 1] += memory[q + i]
-    _generation(e, columns[2 * n_line :], n_gen, gen, gen_p, v_kv, theta, needed, total, memory, begin)
+        put(one, needed, i * lanes, like(one, 0.0))
+        total[i] = 0.0
+    _line_flows(one, columns, n_line, constants[0], line, volt, v_kv, theta, needed, memory, begin)
+    _consumption(one, columns[2 * n_line + n_gen :], sizes, shunt, vn_kv, given, v_kv, theta, needed, memory, begin)
+    _generation(one, columns[2 * n_line :], n_gen, gen, given[0], v_kv, theta, needed, total, memory, begin)
 
 
 @arithmetic
-def _polar(e, voltage, vn_kv, v_kv, theta):  # pragma: no cover
-    """Magnitude, and angle in degrees; 0 at a dead bus."""
-    n_far = 0
+def _locate(lanes, members, sizes, places, begin):  # pragma: no cover
+    """Where in its array each field of each lane begins."""
+    for l in range(lanes):
+        e = members[l]
+        for f in range(N_FIELD):
+            begin[f * lanes + l] = places[f, 0] + e * places[f, 1]
+        begin[VOLTAGE * lanes + l] = e * 2 * sizes[5]
+        begin[ASKED_GEN_P * lanes + l] = e * sizes[1]
+        begin[ASKED_LOAD_P * lanes + l] = begin[ASKED_LOAD_Q * lanes + l] = e * sizes[2]
+        begin[ASKED_STORAGE_P * lanes + l] = e * sizes[3]
+
+
+@arithmetic
+def _add(one, array, at, value):  # pragma: no cover
+    put(one, array, at, get(one, array, at) + value)
+
+
+@arithmetic
+def _polar(one, voltage, begin, vn_kv, volt, v_kv, theta):  # pragma: no cover
+    """Voltages of the lanes: real and imaginary parts by turns, magnitudes, and angles in degrees; 0 at a dead bus."""
+    lanes, zero, near, degrees = width(one), like(one, 0.0), like(one, NEAR), like(one, DEGREES)
+    far, tiny = zero, like(one, TINY)
     for b in range(len(vn_kv)):
-        re, im = voltage[e, b].real, voltage[e, b].imag
-        v_kv[b] = math.sqrt(re * re + im * im) * vn_kv[b]
-        near = abs(im) <= NEAR * re
-        theta[b] = _arctangent(im / re if near and re > 0.0 else 0.0) * DEGREES
-        n_far += not near
-    if n_far:
-        for b in range(len(vn_kv)):
-            re, im = voltage[e, b].real, voltage[e, b].imag
-            if abs(im) > NEAR * re:
-                theta[b] = math.atan2(im, re) * DEGREES
+        re, im = collect(one, voltage, begin, VOLTAGE, 2 * b), collect(one, voltage, begin, VOLTAGE, 2 * b + 1)
+        put(one, volt, 2 * b * lanes, re)
+        put(one, volt, (2 * b + 1) * lanes, im)
+        put(one, v_kv, b * lanes, root(re * re + im * im) * like(one, vn_kv[b]))
+        size, limit = farther(zero, im), near * re
+        tangent = choose(size, limit, im, zero) / farther(tiny, re)
+        put(one, theta, b * lanes, _arctangent(one, tangent) * degrees)
+        far += choose(size, limit, zero, like(one, 1.0))
+    n_far = scratch(lanes, np.float64)
+    put(one, n_far, 0, far)
+    for l in range(lanes):
+        if n_far[l] > 0.0:
+            for b in range(len(vn_kv)):
+                re, im = volt[2 * b * lanes + l], volt[(2 * b + 1) * lanes + l]
+                if abs(im) > NEAR * re:
+                    theta[b * lanes + l] = math.atan2(im, re) * DEGREES
 
 
 @arithmetic
-def _arctangent(x):  # pragma: no cover
+def _arctangent(one, x):  # pragma: no cover
     """Of numbers up to ``NEAR``, to the last digit: several at once, where a library takes one after the other.
 
     The rational approximation of the Cephes library (Moshier, "Methods and Programs for Mathematical Functions", 1989).
     """
     z = x * x
-    above, below = ABOVE[0], z + BELOW[0]
-    above = (((above * z + ABOVE[1]) * z + ABOVE[2]) * z + ABOVE[3]) * z + ABOVE[4]
-    below = (((below * z + BELOW[1]) * z + BELOW[2]) * z + BELOW[3]) * z + BELOW[4]
+    above, below = like(one, ABOVE[0]), z + like(one, BELOW[0])
+    for k in range(1, 5):
+        above = above * z + like(one, ABOVE[k])
+        below = below * z + like(one, BELOW[k])
     return x + x * (z * above / below)
 
 
 @arithmetic
-def _line_flows(e, columns, n_line, sn_mva, line, voltage, v_kv, theta, needed, memory, begin):  # pragma: no cover
-    p_or, q_or, v_or, a_or, theta_or = begin[0], begin[1], begin[2], begin[3], begin[4]
-    p_ex, q_ex, v_ex, a_ex, theta_ex = begin[5], begin[6], begin[7], begin[8], begin[9]
+def _line_flows(one, columns, n_line, sn_mva, line, volt, v_kv, theta, needed, memory, begin):  # pragma: no cover
+    lanes, base = width(one), like(one, sn_mva)
     for i in range(n_line):
         f, t = columns[i], columns[n_line + i]
         if f < 0:
-            memory[p_or + i] = memory[q_or + i] = memory[v_or + i] = memory[a_or + i] = memory[theta_or + i] = 0.0
-            memory[p_ex + i] = memory[q_ex + i] = memory[v_ex + i] = memory[a_ex + i] = memory[theta_ex + i] = 0.0
+            for field in range(P_OR, THETA_EX + 1):
+                spread(one, memory, begin, field, i, like(one, 0.0))
             continue
         y = line[10 * i : 10 * i + 10]
-        a, b, c, d = voltage[e, f].real, voltage[e, f].imag, voltage[e, t].real, voltage[e, t].imag
-        re = y[0] * a - y[1] * b + y[2] * c - y[3] * d
-        im = y[0] * b + y[1] * a + y[2] * d + y[3] * c
-        p, q = sn_mva * (a * re + b * im), sn_mva * (b * re - a * im)
-        memory[p_or + i], memory[q_or + i], memory[v_or + i], memory[theta_or + i] = p, q, v_kv[f], theta[f]
-        memory[a_or + i] = y[8] * math.sqrt(re * re + im * im)
-        needed[2 * f] += p
-        needed[2 * f + 1] += q
-        re = y[4] * a - y[5] * b + y[6] * c - y[7] * d
-        im = y[4] * b + y[5] * a + y[6] * d + y[7] * c
-        p, q = sn_mva * (c * re + d * im), sn_mva * (d * re - c * im)
-        memory[p_ex + i], memory[q_ex + i], memory[v_ex + i], memory[theta_ex + i] = p, q, v_kv[t], theta[t]
-        memory[a_ex + i] = y[9] * math.sqrt(re * re + im * im)
-        needed[2 * t] += p
-        needed[2 * t + 1] += q
+        a, b = get(one, volt, 2 * f * lanes), get(one, volt, (2 * f + 1) * lanes)
+        c, d = get(one, volt, 2 * t * lanes), get(one, volt, (2 * t + 1) * lanes)
+        re = like(one, y[0]) * a - like(one, y[1]) * b + like(one, y[2]) * c - like(one, y[3]) * d
+        im = like(one, y[0]) * b + like(one, y[1]) * a + like(one, y[2]) * d + like(one, y[3]) * c
+        p, q = base * (a * re + b * im), base * (b * re - a * im)
+        spread(one, memory, begin, P_OR, i, p)
+        spread(one, memory, begin, Q_OR, i, q)
+        spread(one, memory, begin, V_OR, i, get(one, v_kv, f * lanes))
+        spread(one, memory, begin, A_OR, i, like(one, y[8]) * root(re * re + im * im))
+        spread(one, memory, begin, THETA_OR, i, get(one, theta, f * lanes))
+        _add(one, needed, 2 * f * lanes, p)
+        _add(one, needed, (2 * f + 1) * lanes, q)
+        re = like(one, y[4]) * a - like(one, y[5]) * b + like(one, y[6]) * c - like(one, y[7]) * d
+        im = like(one, y[4]) * b + like(one, y[5]) * a + like(one, y[6]) * d + like(one, y[7]) * c
+        p, q = base * (c * re + d * im), base * (d * re - c * im)
+        spread(one, memory, begin, P_EX, i, p)
+        spread(one, memory, begin, Q_EX, i, q)
+        spread(one, memory, begin, V_EX, i, get(one, v_kv, t * lanes))
+        spread(one, memory, begin, A_EX, i, like(one, y[9]) * root(re * re + im * im))
+        spread(one, memory, begin, THETA_EX, i, get(one, theta, t * lanes))
+        _add(one, needed, 2 * t * lanes, p)
+        _add(one, needed, (2 * t + 1) * lanes, q)
 
 
 @arithmetic
-def _generation(e, columns, n_gen, gen, gen_p, v_kv, theta, needed, total, memory, begin):  # pragma: no cover
+def _consumption(
+    one, columns, sizes, shunt, vn_kv, given, v_kv, theta, needed, memory, begin
+):  # pragma: no cover
+    """Loads, storages and shunts take what they are asked to; the columns are theirs."""
+    n_load, n_storage, n_shunt, lanes, zero = sizes[2], sizes[3], sizes[4], width(one), like(one, 0.0)
+    _, _, load_p, load_q, storage_p = given
+    for i in range(n_load):
+        b = columns[i]
+        if b < 0:
+            for field in range(LOAD_P, LOAD_THETA + 1):
+                spread(one, memory, begin, field, i, zero)
+            continue
+        p, q = collect(one, load_p, begin, ASKED_LOAD_P, i), collect(one, load_q, begin, ASKED_LOAD_Q, i)
+        spread(one, memory, begin, LOAD_P, i, p)
+        spread(one, memory, begin, LOAD_Q, i, q)
+        spread(one, memory, begin, LOAD_V, i, get(one, v_kv, b * lanes))
+        spread(one, memory, begin, LOAD_THETA, i, get(one, theta, b * lanes))
+        _add(one, needed, 2 * b * lanes, p)
+        _add(one, needed, (2 * b + 1) * lanes, q)
+    for i in range(n_storage):
+        b = columns[n_load + i]
+        if b < 0:
+            for field in range(STORAGE_P, STORAGE_THETA + 1):
+                spread(one, memory, begin, field, i, zero)
+            continue
+        p = collect(one, storage_p, begin, ASKED_STORAGE_P, i)
+        spread(one, memory, begin, STORAGE_P, i, p)
+        spread(one, memory, begin, STORAGE_V, i, get(one, v_kv, b * lanes))
+        spread(one, memory, begin, STORAGE_THETA, i, get(one, theta, b * lanes))
+        _add(one, needed, 2 * b * lanes, p)
+    for i in range(n_shunt):
+        b = columns[n_load + n_storage + i]
+        if b < 0:
+            for field in range(SHUNT_P, SHUNT_V + 1):
+                spread(one, memory, begin, field, i, zero)
+            continue
+        ratio = get(one, v_kv, b * lanes) / like(one, vn_kv[b])
+        p, q = like(one, shunt[4 * i]) * (ratio * ratio), like(one, shunt[4 * i + 1]) * (ratio * ratio)
+        spread(one, memory, begin, SHUNT_P, i, p)
+        spread(one, memory, begin, SHUNT_Q, i, q)
+        spread(one, memory, begin, SHUNT_V, i, get(one, v_kv, b * lanes))
+        _add(one, needed, 2 * b * lanes, p)
+        _add(one, needed, (2 * b + 1) * lanes, q)
+
+
+@arithmetic
+def _generation(one, columns, n_gen, gen, gen_p, v_kv, theta, needed, total, memory, begin):  # pragma: no cover
     """The slack generator balances its bus; who holds a voltage shares what reactive power the bus needs.
 
     The shares are those of the reactive ranges, or even where no range is known.
     """
-    out_p, out_q, out_v, out_theta = begin[10], begin[11], begin[12], begin[13]
+    lanes, zero = width(one), like(one, 0.0)
     for i in range(n_gen):
         b = columns[i]
-        memory[out_p + i] = memory[out_q + i] = memory[out_v + i] = memory[out_theta + i] = 0.0
         if b < 0:
+            for field in range(GEN_P, GEN_THETA + 1):
+                spread(one, memory, begin, field, i, zero)
             continue
-        memory[out_v + i], memory[out_theta + i] = v_kv[b], theta[b]
+        spread(one, memory, begin, GEN_V, i, get(one, v_kv, b * lanes))
+        spread(one, memory, begin, GEN_THETA, i, get(one, theta, b * lanes))
         if gen[5 * i + 4] == 0.0:
-            memory[out_p + i] = gen_p[e, i]
-            needed[2 * b] -= gen_p[e, i]
+            p = collect(one, gen_p, begin, ASKED_GEN_P, i)
+            spread(one, memory, begin, GEN_P, i, p)
+            _add(one, needed, 2 * b * lanes, zero - p)
         if gen[5 * i + 3] != 0.0:
             total[2 * b] += gen[5 * i + 2]
             total[2 * b + 1] += 1.0
         else:
-            memory[out_q + i] = gen[5 * i + 1]
-            needed[2 * b + 1] -= gen[5 * i + 1]
+            q = like(one, gen[5 * i + 1])
+            spread(one, memory, begin, GEN_Q, i, q)
+            _add(one, needed, (2 * b + 1) * lanes, zero - q)
     for i in range(n_gen):
         b = columns[i]
         if b < 0:
             continue
         if gen[5 * i + 4] != 0.0:
-            memory[out_p + i] = needed[2 * b]
+            spread(one, memory, begin, GEN_P, i, get(one, needed, 2 * b * lanes))
         if gen[5 * i + 3] != 0.0:
             known = 0.0 < total[2 * b] < np.inf
-            memory[out_q + i] = needed[2 * b + 1] * (gen[5 * i + 2] / total[2 * b] if known else 1.0 / total[2 * b + 1])
+            share = gen[5 * i + 2] / total[2 * b] if known else 1.0 / total[2 * b + 1]
+            spread(one, memory, begin, GEN_Q, i, get(one, needed, (2 * b + 1) * lanes) * like(one, share))
 
 
 @arithmetic

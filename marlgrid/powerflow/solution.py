@@ -14,7 +14,7 @@ from marlgrid.compiled import arithmetic, kernel
 from marlgrid.powerflow.iterations import ACTIVE, IDLE, SOLVED, linear_guess, newton
 from marlgrid.powerflow.lanes import WIDTH, eight, width
 from marlgrid.powerflow.network import NOT_ASKED, learn, look_up, network_of
-from marlgrid.powerflow.ohm import clear_row, row_flows
+from marlgrid.powerflow.ohm import clear_row, flows_of
 
 COLLAPSED = 0.5
 """Per unit: no bus of a normal solution is below."""
@@ -53,7 +53,7 @@ def solve_rows(  # pragma: no cover
             network = network_of(slot, n_key + _n_column(sizes), header, ints, admittances)
             _solve(0.0, member, network, columns, sizes, constants, given, start, voltage, converged, work)
         if converged[e]:
-            row_flows(e, columns, sizes, constants, given, voltage, memory, places, work)
+            flows_of(0.0, member, columns, sizes, constants, given, voltage, memory, places, work)
         else:
             clear_row(e, sizes, voltage, memory, places)
     return False
@@ -74,7 +74,7 @@ def solve_groups(  # pragma: no cover
         room = look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots)
     n_key = topo_vect.shape[1] + shunt_bus.shape[1]
     n_env = len(rows)
-    work = np.empty((room + 4) * WIDTH + 8 * voltage.shape[1])
+    work = np.empty((room + 4 + 8 * voltage.shape[1]) * WIDTH)
     given = gen_p, gen_v, load_p, load_q, storage_p
     order = np.argsort(slots[:n_env, 0], kind="mergesort")
     members = np.empty(WIDTH, np.int64)
@@ -96,13 +96,13 @@ def solve_groups(  # pragma: no cover
             network = network_of(slot, n_key + _n_column(sizes), header, ints, admittances)
             if count == 1:
                 _solve(0.0, members, network, columns, sizes, constants, given, start, voltage, converged, work)
+                flows_of(0.0, members, columns, sizes, constants, given, voltage, memory, places, work)
             else:
                 members[count:] = members[0]
                 _solve(eight(0.0), members, network, columns, sizes, constants, given, start, voltage, converged, work)
+                flows_of(eight(0.0), members, columns, sizes, constants, given, voltage, memory, places, work)
         for l in range(count):
-            if converged[members[l]]:
-                row_flows(members[l], columns, sizes, constants, given, voltage, memory, places, work)
-            else:
+            if not converged[members[l]]:
                 clear_row(members[l], sizes, voltage, memory, places)
     return False
 

@@ -105,6 +105,10 @@ class Memory:
         else:
             _copy(state, self.state, rows, others)
 
+    def repeat(self, other: Memory) -> None:
+        """Makes every environment like the first one of another frame."""
+        LAYOUT.copy_rows(other.block, np.zeros(self.n_env, dtype=np.int64), self.block, every(self.n_env))
+
     def taken(self, rows: Rows) -> FramedState:
         """The rows of the state, in memory of their own."""
         chosen = every(self.n_env)[rows]

@@ -119,10 +119,10 @@ def initial(
     n_line) in A are the limits of the episodes, by default the grid's. Raises ValueError for an opening that
     contradicts itself or is out of range. The states are written into ``memory`` if some is given.
     """
-    if memory is None or memory.n_env != len(seed):
-        memory = Memory(system, len(seed))
-    blank = _blank(system, len(seed))
-    memory.block[:] = blank.block
+    n_env = len(seed)
+    if memory is None or memory.n_env != n_env:
+        memory = Memory(system, n_env)
+    memory.repeat(_blank(system))
     state = memory.state
     state.seed[:], state.scenario[:] = seed, scenario
     state.t[:] = state.t_start[:] = t_start
@@ -132,11 +132,11 @@ def initial(
     if thermal_limit is not None:
         state.thermal_limit[:] = thermal_limit
     if opening is None:
-        opening = do_nothing(len(seed), system.n_zone)
+        opening = do_nothing(n_env, system.n_zone)
     else:
         _check_opening(system, state, opening)
-    peace = blank.frame.ruling.attacked  # nothing but zeros
-    asked = (*opening.commands, opening.first, opening.last, peace, price(system, state, Attack(peace)))
+    peace = no_attack(n_env, system.grid.n_line)
+    asked = (*opening.commands, opening.first, opening.last, peace.duration, price(system, state, peace))
     _decide(system.block, memory.block, *asked, *NO_SUBSTATION_ATTACK, True)
     protections.solve(system, solver, memory, state, at_reset=True)
     conclude(system, memory, opening, at_reset=True)
@@ -156,9 +156,9 @@ def _check_opening(system: System, state: State, opening: Action) -> None:
 
 
 @lru_cache(maxsize=4)
-def _blank(system: System, n_env: int) -> Memory:
-    """States before their first row of the time series, when nobody has asked for anything. Not to be written to."""
-    memory = Memory(system, n_env)
+def _blank(system: System) -> Memory:
+    """One state before its first row of the time series, when nobody has asked for anything. Not to be written to."""
+    memory = Memory(system, 1)
     state = memory.state
     grid, topology, dispatch = system.grid, state.topology, state.dispatch
     topology.topo_vect[:] = 1 if system.parameters.ignore_initial_state_time_serie else grid.start_topo_vect

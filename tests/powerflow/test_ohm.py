@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from marlgrid.powerflow.ohm import _polar
+from marlgrid.powerflow.ohm import N_ARRAY, _polar
 
 
 @njit
 def polar(voltage, vn_kv, v_kv, theta):
-    _polar(0, voltage, vn_kv, v_kv, theta)
+    _polar(0.0, voltage, np.zeros(N_ARRAY, np.int64), vn_kv, np.empty(2 * len(vn_kv)), v_kv, theta)
 
 
 def test_angles_in_all_directions():
