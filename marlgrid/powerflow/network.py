@@ -69,10 +69,9 @@ class NetworkStore:
         self.arguments = *self.networks, self.slots
 
     def reserve(self, n_env: int) -> None:
-        """Makes ``slots`` long enough."""
-        if len(self.slots) < n_env:
-            self.slots = np.empty((n_env, 2), dtype=np.int64)
-            self.arguments = *self.networks, self.slots
+        """Makes ``slots`` as long."""
+        self.slots = np.empty((n_env, 2), dtype=np.int64)
+        self.arguments = *self.networks, self.slots
 
     def clear(self, larger: bool) -> None:
         """Forgets all networks; ``larger`` where one batch alone has too many."""

@@ -60,8 +60,10 @@ class NewtonPowerFlow:
         int64 places, float64 and complex128 otherwise; rows that are not asked for are left alone.
         """
         store, model = self._store, self._model
-        store.reserve(len(rows))
-        attempt = solve_groups if len(rows) >= FEWEST else solve_rows
+        n_env = len(rows)
+        if n_env > len(store.slots):
+            store.reserve(n_env)
+        attempt = solve_groups if n_env >= FEWEST else solve_rows
         twice = False
         while attempt(
             *store.arguments, model.sizes, model.constants,

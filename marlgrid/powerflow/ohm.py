@@ -169,9 +169,7 @@ def _line_flows(one, columns, n_line, sn_mva, line, volt, v_kv, theta, needed, m
 
 
 @arithmetic
-def _consumption(
-    one, columns, sizes, shunt, vn_kv, given, v_kv, theta, needed, memory, begin
-):  # pragma: no cover
+def _consumption(one, columns, sizes, shunt, vn_kv, given, v_kv, theta, needed, memory, begin):  # pragma: no cover
     """Loads, storages and shunts take what they are asked to; the columns are theirs."""
     n_load, n_storage, n_shunt, lanes, zero = sizes[2], sizes[3], sizes[4], width(one), like(one, 0.0)
     _, _, load_p, load_q, storage_p = given

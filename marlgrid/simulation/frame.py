@@ -125,7 +125,7 @@ class Memory:
 
     def framed(self) -> FramedState:
         """The state, with word of where it stands."""
-        state = FramedState._make(self.state)
+        state: FramedState = tuple.__new__(FramedState, self.state)  # as _make, which counts the fields once more
         state.memory = self
         return state
 

@@ -43,7 +43,8 @@ def step(
 
     Both are written into ``memory`` if some is given (not that of ``state``), else into new one.
     """
-    whole, following = _loaded(system, state, memory), np.empty(state.n_env, dtype=np.int32)
+    whole = _loaded(system, state, memory)
+    following = np.empty(whole.n_env, dtype=np.int32)
     if _all_run(whole.block, following):
         fill(series, state.scenario, following, whole.state.injections)
         return _advanced(system, solver, state, whole, action, attack)

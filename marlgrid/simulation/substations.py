@@ -26,7 +26,7 @@ def price(system: System, state: State, attack: Attack) -> np.ndarray:
     a busbar that does not exist, and a busbar for an element elsewhere.
     """
     if attack.subs is None:
-        return _nothing_to_pay(state.n_env)
+        return _nothing_to_pay(len(attack.duration))
     return _price(
         system.grid.sub_start,
         system.attackable_subs,

@@ -6,9 +6,9 @@ same object serves one PettingZoo environment and a batch of hundreds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -144,6 +144,18 @@ class Task:
         return Demand(self.system, self.series)
 
     @cached_property
+    def _observe_of(self) -> Callable[[State, np.ndarray], dict[str, np.ndarray]]:
+        """Of the environments that are named, or of all where the observation cannot leave some out."""
+        some: Any = getattr(self.observation, "observe_of", None)
+        return some or partial(_of_all, self.observation.observe)
+
+    @cached_property
+    def _masks_of(self) -> Callable[[State, np.ndarray], list[Mask]]:
+        """Of the environments that are named, or of all where the action spaces cannot leave some out."""
+        some: Any = getattr(self.actions, "masks_of", None)
+        return some or partial(_of_all, self.actions.masks)
+
+    @cached_property
     def attack_actions(self) -> AttackActions:
         """What the opponent agent may answer."""
         return attack_actions(self.system)
@@ -267,10 +279,12 @@ class Task:
     def _outputs(
         self, state: State, figures: Figures, rewards: dict[str, np.ndarray], act_above: float = 0.0
     ) -> Outputs:
-        asked, rows = everywhere(state.n_env), None
+        rows = None
         if act_above > 0:
             asked, rows = asked_and_over(self.system, state, act_above)
-        seen = self.observation.observe(state) if rows is None else self._observed(state, rows)
+        else:
+            asked = everywhere(state.n_env)
+        seen = self.observation.observe(state) if rows is None else self._observe_of(state, rows)
         return Outputs(
             observations=seen if len(seen) == len(self.agents) else {agent: seen[agent] for agent in self.agents},
             masks=self.action_masks(state, rows) if self.masks else {},
@@ -281,18 +295,12 @@ class Task:
             asked=asked,
         )
 
-    def _observed(self, state: State, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """What the agents see in the environments ``rows`` (n,), or in all where the observation cannot tell apart."""
-        some = getattr(self.observation, "observe_of", None)
-        return self.observation.observe(state) if some is None else some(state, rows)
-
     def action_masks(self, state: State, rows: np.ndarray | None = None) -> dict[str, Mask]:
         """Agent -> what the rules accept on this state, for the agents whose space has a mask.
 
         ``rows`` (n,) are the environments that are asked about, None for all.
         """
-        some = None if rows is None else getattr(self.actions, "masks_of", None)
-        of_zones = self.actions.masks(state) if some is None else some(state, rows)
+        of_zones = self.actions.masks(state) if rows is None else self._masks_of(state, rows)
         masks: dict[str, Mask] = {a: m for a, m in zip(self.zones, of_zones, strict=True) if m is not None}
         if self.opponent_agent:
             masks[OPPONENT] = self.attack_actions.mask(state)
@@ -323,6 +331,10 @@ class Task:
     def _known(self, agent: str) -> None:
         if agent not in self.agents:
             raise ValueError(f"unknown agent {agent!r}; the agents are {list(self.agents)}")
+
+
+def _of_all(ask: Callable[[State], Any], state: State, rows: np.ndarray) -> Any:  # noqa: ARG001
+    return ask(state)
 
 
 def _per_env(name: str, value: int | np.ndarray, n_env: int) -> np.ndarray:
