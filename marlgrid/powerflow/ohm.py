@@ -12,7 +12,7 @@ from marlgrid.powerflow.lanes import choose, collect, farther, get, like, put, r
 
 FIELDS = tuple(name for name in Flow._fields if name not in ("converged", "voltage"))
 N_FIELD = len(FIELDS)
-P_OR, Q_OR, V_OR, A_OR, THETA_OR, P_EX, Q_EX, V_EX, A_EX, THETA_EX = range(10)
+P_OR, Q_OR, V_OR, A_OR, THETA_OR, P_EX, _, _, _, THETA_EX = range(10)
 GEN_P, GEN_Q, GEN_V, GEN_THETA, LOAD_P, LOAD_Q, LOAD_V, LOAD_THETA = range(10, 18)
 STORAGE_P, STORAGE_V, STORAGE_THETA, SHUNT_P, SHUNT_Q, SHUNT_V = range(18, N_FIELD)
 VOLTAGE, ASKED_GEN_P, ASKED_LOAD_P, ASKED_LOAD_Q, ASKED_STORAGE_P, N_ARRAY = range(N_FIELD, N_FIELD + 6)
@@ -143,29 +143,22 @@ def _line_flows(one, columns, n_line, sn_mva, line, volt, v_kv, theta, needed, m
             for field in range(P_OR, THETA_EX + 1):
                 spread(one, memory, begin, field, i, like(one, 0.0))
             continue
-        y = line[10 * i : 10 * i + 10]
         a, b = get(one, volt, 2 * f * lanes), get(one, volt, (2 * f + 1) * lanes)
         c, d = get(one, volt, 2 * t * lanes), get(one, volt, (2 * t + 1) * lanes)
-        re = like(one, y[0]) * a - like(one, y[1]) * b + like(one, y[2]) * c - like(one, y[3]) * d
-        im = like(one, y[0]) * b + like(one, y[1]) * a + like(one, y[2]) * d + like(one, y[3]) * c
-        p, q = base * (a * re + b * im), base * (b * re - a * im)
-        spread(one, memory, begin, P_OR, i, p)
-        spread(one, memory, begin, Q_OR, i, q)
-        spread(one, memory, begin, V_OR, i, get(one, v_kv, f * lanes))
-        spread(one, memory, begin, A_OR, i, like(one, y[8]) * root(re * re + im * im))
-        spread(one, memory, begin, THETA_OR, i, get(one, theta, f * lanes))
-        _add(one, needed, 2 * f * lanes, p)
-        _add(one, needed, (2 * f + 1) * lanes, q)
-        re = like(one, y[4]) * a - like(one, y[5]) * b + like(one, y[6]) * c - like(one, y[7]) * d
-        im = like(one, y[4]) * b + like(one, y[5]) * a + like(one, y[6]) * d + like(one, y[7]) * c
-        p, q = base * (c * re + d * im), base * (d * re - c * im)
-        spread(one, memory, begin, P_EX, i, p)
-        spread(one, memory, begin, Q_EX, i, q)
-        spread(one, memory, begin, V_EX, i, get(one, v_kv, t * lanes))
-        spread(one, memory, begin, A_EX, i, like(one, y[9]) * root(re * re + im * im))
-        spread(one, memory, begin, THETA_EX, i, get(one, theta, t * lanes))
-        _add(one, needed, 2 * t * lanes, p)
-        _add(one, needed, (2 * t + 1) * lanes, q)
+        for end in range(2):
+            y, first, bus = line[10 * i + 4 * end :], P_OR if end == 0 else P_EX, f if end == 0 else t
+            re = like(one, y[0]) * a - like(one, y[1]) * b + like(one, y[2]) * c - like(one, y[3]) * d
+            im = like(one, y[0]) * b + like(one, y[1]) * a + like(one, y[2]) * d + like(one, y[3]) * c
+            v_re, v_im = get(one, volt, 2 * bus * lanes), get(one, volt, (2 * bus + 1) * lanes)
+            p, q = base * (v_re * re + v_im * im), base * (v_im * re - v_re * im)
+            size = like(one, line[10 * i + 8 + end]) * root(re * re + im * im)
+            spread(one, memory, begin, first, i, p)
+            spread(one, memory, begin, first + Q_OR, i, q)
+            spread(one, memory, begin, first + V_OR, i, get(one, v_kv, bus * lanes))
+            spread(one, memory, begin, first + A_OR, i, size)
+            spread(one, memory, begin, first + THETA_OR, i, get(one, theta, bus * lanes))
+            _add(one, needed, 2 * bus * lanes, p)
+            _add(one, needed, (2 * bus + 1) * lanes, q)
 
 
 @arithmetic
