@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, reduce
+from functools import cached_property, lru_cache, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,11 +153,14 @@ class MixedOpponent:
         memories = tuple(member.reset(system, state) for member in self.members)
         return Mixture(tuple(drawn_members(state, self.weights, STREAM_MEMBER)), memories)
 
+    @cached_property
+    def _attacking(self) -> list[tuple[int, Opponent]]:
+        """The members that do something."""
+        return [(k, member) for k, member in enumerate(self.members) if not isinstance(member, NoOpponent)]
+
     def attack(self, system: System, state: State, memory: Mixture) -> tuple[Attack, Mixture]:
         attacks, following = [], list(memory.memories)
-        for k, member in enumerate(self.members):
-            if isinstance(member, NoOpponent):
-                continue
+        for k, member in self._attacking:
             own, following[k] = _attack_of(member, system, state, following[k], memory.whose[k])
             if own is not None:
                 attacks.append(own)

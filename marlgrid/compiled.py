@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.core.dispatcher import Dispatcher
@@ -52,6 +53,25 @@ def scratch(typingctx: Any, n: Any, dtype: Any) -> Any:  # noqa: ARG001 (numba's
         return made._getvalue()  # noqa: SLF001 (numba's form)
 
     return types.Array(item, 1, "C")(types.intp, dtype), codegen
+
+
+@intrinsic
+def ask_for(typingctx: Any, array: Any, index: Any) -> Any:  # noqa: ARG001 (numba's form)
+    """Has the processor fetch ``array[index]`` (one axis, contiguous) from memory, and goes on meanwhile.
+
+    Memory answers many such questions at once, where a loop that reads row after row waits for each.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        given = make_array(signature.args[0])(context, builder, args[0])
+        place = builder.bitcast(cgutils.gep(builder, given.data, args[1]), cgutils.voidptr_t)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, *[cgutils.int32_t] * 3])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, keep, data = (cgutils.int32_t(n) for n in (0, 3, 1))
+        builder.call(fetch, [place, read, keep, data])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), codegen
 
 
 def subkernel(function: Callable[..., Any]) -> Any:

@@ -21,6 +21,10 @@ from marlgrid.task.occasions import check_act_above, everywhere
 from marlgrid.task.task import Episode, Outputs, Task
 
 
+ARRAYS = {np.ndarray}
+"""Types of actions that need no look into how they were put together."""
+
+
 class VectorSteps(NamedTuple):
     """What a step of all environments gives; dicts by agent."""
 
@@ -149,8 +153,7 @@ class GridVectorEnv:
         episode = self._started("step")
         if not isinstance(actions, (dict, Mapping)):  # a dict is found out sooner
             raise TypeError(f"actions is a {type(actions).__name__}, give a dict by agent: {self.agents}")
-        choices = {a: per_env(a, self.action_spaces[a], acts, self.n_envs) if a in self.action_spaces else acts
-                   for a, acts in actions.items()}  # fmt: skip
+        choices = actions if {*map(type, actions.values())} == ARRAYS else self._choices(actions)
         self._episode, last = self.task.step(episode, choices, self._spare.memory, self.act_above)
         self._spare.left(episode.state)
         outputs = last
@@ -231,6 +234,11 @@ class GridVectorEnv:
         if self._ahead is not None:
             self._streams.give_back(self._ahead.draws)
             self._ahead = None
+
+    def _choices(self, actions: Mapping[str, Any]) -> dict[str, Any]:
+        """Of each agent, one action for each environment."""
+        known = self.action_spaces
+        return {a: per_env(a, known[a], acts, self.n_envs) if a in known else acts for a, acts in actions.items()}
 
     def _started(self, what: str) -> Episode:
         if self._episode is None:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from marlgrid.compiled import kernel_in_place
+from marlgrid.compiled import ask_for, kernel_in_place, rule
 from marlgrid.model.time_series import Injections, ScenarioArrays
 
 MAX_BYTES = 512 * 2**20
-SIZES = 4
-"""Numbers of environments whose last question is remembered: a batch and the few that begin take turns."""
+CACHE_LINE = 64
+"""Bytes that a processor fetches at once."""
+REMEMBERED = 4
+"""Questions of which the answer is remembered: a batch and the few that begin take turns."""
 
 
 class ScenarioCache:
@@ -38,8 +40,8 @@ class ScenarioCache:
         self._slot: dict[int, int] = {}
         self._used: list[int] = []
         self._clock = 0
-        self._found: dict[int, tuple[list[int], np.ndarray]] = {}
-        """By number of environments: the scenarios asked for last, and where they are."""
+        self._found: dict[tuple[int, bytes], np.ndarray] = {}
+        """Where the scenarios of the last questions are."""
         self._length = np.zeros(0, dtype=np.int32)
         self._values = np.zeros((0, 0, 2 * self._n_load + 2 * self._n_gen), dtype=np.float32)
         self._outages = np.zeros((0, 0, 3 * self._n_line), dtype=np.int32)
@@ -68,9 +70,10 @@ class ScenarioCache:
 
     def fill(self, scenario: np.ndarray, t: np.ndarray, out: Injections) -> None:
         """The same, written into ``out``."""
-        asked = scenario.tolist()
-        known = self._found.get(len(asked))
-        slots = known[1] if known is not None and known[0] == asked else self._slots(asked)
+        question = len(scenario), scenario.tobytes()
+        slots = self._found.get(question)
+        if slots is None:
+            slots = self._found[question] = self._slots(scenario.tolist())
         _gather(self._values, self._outages, self._length, slots, t, *out)
 
     # ------------------------------------------------------------------ slots
@@ -85,11 +88,9 @@ class ScenarioCache:
         for number in numbers if len(known) < len(numbers) else ():
             if number not in self._slot:
                 self._used[self._keep(number, self._load(number))] = self._clock
-        found = np.array([self._slot[number] for number in asked], dtype=np.int64)
-        if len(self._found) >= SIZES:
+        if len(self._found) >= REMEMBERED:
             self._found.pop(next(iter(self._found)))
-        self._found[len(asked)] = asked, found
-        return found
+        return np.array([self._slot[number] for number in asked], dtype=np.int64)
 
     def _keep(self, number: int, arrays: ScenarioArrays) -> int:
         """Puts a scenario into a free slot, the least recently used one, or a new one."""
@@ -137,8 +138,13 @@ def _gather(
     """Writes the fields of ``Injections`` for each (slot, t)."""
     n_env, n_load = load_p.shape
     n_gen, n_line = gen_p.shape[1], hazard.shape[1]
+    # the rows lie far apart, and are seldom in a cache
     for env in range(n_env):
-        row = max(0, min(t[env], length[slot[env]] - 1))
+        row = _row(env, slot, t, length)
+        _ask_for_all(values[slot[env], row])
+        _ask_for_all(outages[slot[env], row])
+    for env in range(n_env):
+        row = _row(env, slot, t, length)
         value, outage = values[slot[env], row], outages[slot[env], row]
         for load in range(n_load):
             load_p[env, load] = value[load]
@@ -150,3 +156,15 @@ def _gather(
             time_next[env, line] = outage[line]
             duration[env, line] = outage[n_line + line]
             hazard[env, line] = outage[2 * n_line + line]
+
+
+@rule
+def _row(env, slot, t, length):  # pragma: no cover
+    return max(0, min(t[env], length[slot[env]] - 1))
+
+
+@rule
+def _ask_for_all(array):  # pragma: no cover
+    for i in range(0, len(array), CACHE_LINE // array.itemsize):
+        ask_for(array, i)
+    ask_for(array, len(array) - 1)

@@ -84,11 +84,10 @@ class DiscreteActions:
         return self.table.entry(int(self.table.offset[zone]) + number)
 
     def joint(self, choices: Choices) -> Action:
-        table = self.table
+        table, ids = self.table, _numbers(choices)
         first, last = np.empty((2, len(choices[0]), len(choices)), np.int32)
-        for zone, ids in enumerate(_numbers(choices)):
-            if ids is None or not _look_up(ids, zone, table.offset, table.start, first, last):
-                return joint_of(self.system, self, choices)
+        if ids is None or not _look_up(ids, table.offset, table.start, first, last):
+            return joint_of(self.system, self, choices)
         return Action(table.commands, first, last)
 
     def masks(self, state: State, rows: np.ndarray | None = None) -> list[Mask]:
@@ -207,31 +206,24 @@ def _whole_number(element: Any) -> int | None:
     return None
 
 
-def _numbers(choices: Choices) -> Sequence[np.ndarray | None]:
-    """(n, n_env) int64 of one zone after the other, or of all at once; None if the choices are no plain numbers."""
-    if isinstance(choices[0], np.ndarray):
-        shape = choices[0].shape
-        columns = [c[None] for c in choices if isinstance(c, np.ndarray) and c.dtype == INT64 and c.shape == shape]
-        if len(columns) == len(choices) and len(shape) == 1:
-            return columns
+def _numbers(choices: Choices) -> np.ndarray | None:
+    """(n_zone, n_env) int64, None if the choices are no plain numbers."""
     try:
         ids: np.ndarray = np.array(choices)
     except ValueError:
-        return [None]
+        return None
     if ids.ndim != 2 or ids.dtype.kind not in "iu":
-        return [None]
-    return [ids if ids.dtype == INT64 else ids.astype(np.int64)]
+        return None
+    return ids if ids.dtype == INT64 else ids.astype(np.int64)
 
 
 @kernel_in_place
-def _look_up(ids, zone, offset, start, first, last):  # pragma: no cover
-    """Writes where the commands of the actions chosen by ``zone`` and the zones after it begin and end; false if a
-    number is out of range."""
-    for k in range(ids.shape[0]):
-        z = zone + k
+def _look_up(ids, offset, start, first, last):  # pragma: no cover
+    """Writes where the commands of the chosen actions begin and end; false if a number is out of range."""
+    for z in range(ids.shape[0]):
         for e in range(ids.shape[1]):
-            if not 0 <= ids[k, e] < offset[z + 1] - offset[z]:
+            if not 0 <= ids[z, e] < offset[z + 1] - offset[z]:
                 return False
-            first[e, z] = start[offset[z] + ids[k, e]]
-            last[e, z] = start[offset[z] + ids[k, e] + 1]
+            first[e, z] = start[offset[z] + ids[z, e]]
+            last[e, z] = start[offset[z] + ids[z, e] + 1]
     return True

@@ -116,7 +116,7 @@ class VectorObservation:
         bound = LIMIT if normalise else np.inf
         self._spaces = {a: spaces.Box(-bound, bound, (len(i),), np.float32) for a, i in index.items()}
         self._start_minute: dict[int, float] = {}
-        self._minutes: tuple[list[int], np.ndarray] = [], np.zeros(0)
+        self._minutes: tuple[bytes, np.ndarray] = b"", np.zeros(0)
         """The scenarios asked about last, and what was answered."""
 
     # ------------------------------------------------------------------ what the agents see
@@ -156,14 +156,15 @@ class VectorObservation:
 
     def _start_minutes(self, state: State) -> np.ndarray:
         """(n_env,) float64 minutes from Monday 0:00 to row 0."""
-        known, scenarios = self._start_minute, state.scenario.tolist()
-        if scenarios == self._minutes[0]:
+        asked = state.scenario.tobytes()
+        if asked == self._minutes[0]:
             return self._minutes[1]
+        known, scenarios = self._start_minute, state.scenario.tolist()
         for scenario in scenarios:
             if scenario not in known:
                 minutes = self.series.start(scenario).astype("datetime64[m]").astype(np.int64)
                 known[scenario] = float((minutes + 3 * 1440) % 10080)  # 1970-01-01 was a Thursday
-        self._minutes = scenarios, np.array([known[scenario] for scenario in scenarios])
+        self._minutes = asked, np.array([known[scenario] for scenario in scenarios])
         return self._minutes[1]
 
     def _index(

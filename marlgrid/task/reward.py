@@ -179,7 +179,7 @@ def reward_from(spec: str | RewardFn | Mapping[Any, float], scope: str = "team")
 def of_running(values: np.ndarray, outcome_before: np.ndarray) -> np.ndarray:
     """(n_zone + 1, n_env): the values (n_env, n_zone) of episodes that were running, then minus their mean; else 0."""
     n_env, n_zone = values.shape
-    counted = np.zeros((n_zone + 1, n_env))
+    counted = np.empty((n_zone + 1, n_env))
     _of_running(values, outcome_before, counted)
     return counted
 
@@ -200,7 +200,7 @@ def _add(total, weight, values):  # pragma: no cover
 def _of_running(values, outcome_before, counted):  # pragma: no cover
     n_env, n_zone = values.shape
     for e in range(n_env):
-        if outcome_before[e] == Outcome.RUNNING:
-            for z in range(n_zone):
-                counted[z, e] = values[e, z]
-                counted[n_zone, e] += values[e, z] * (-1.0 / n_zone)
+        counted[n_zone, e] = 0.0
+        for z in range(n_zone):
+            counted[z, e] = values[e, z] if outcome_before[e] == Outcome.RUNNING else 0.0
+            counted[n_zone, e] += counted[z, e] * (-1.0 / n_zone)

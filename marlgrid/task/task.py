@@ -324,9 +324,9 @@ class Task:
             missing = sorted(set(self.agents) - set(choices))
             unknown = sorted(set(choices) - set(self.agents))
             raise ValueError(f"one action per agent is needed: missing {missing}, unknown {unknown}")
-        for agent in self.agents:
-            if len(choices[agent]) != n_env:
-                raise ValueError(f"{agent} was given {len(choices[agent])} actions for {n_env} environments")
+        if {*map(len, choices.values())} != {n_env}:
+            agent = next(agent for agent in self.agents if len(choices[agent]) != n_env)
+            raise ValueError(f"{agent} was given {len(choices[agent])} actions for {n_env} environments")
 
     def _known(self, agent: str) -> None:
         if agent not in self.agents:
