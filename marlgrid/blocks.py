@@ -107,7 +107,7 @@ class Layout(Generic[Record]):
 
     def _compiled_view(self) -> Any:
         """The function that makes the record of a block; its text follows from the fields."""
-        names: dict[str, Any] = {"array": _array, "int64": np.int64}
+        names: dict[str, Any] = {"array": array_at, "int64": np.int64}
         lines = ["def view(block):", " at = block.ctypes.data", f" n = array(at, ({len(self.sizes)},), int64)"]
         lines += [f" {size} = n[{i}]" for i, size in enumerate(f"n_{size}" for size in self.sizes)]
         lines.append(f" at += {8 * len(self.sizes)}")
@@ -149,7 +149,7 @@ def _copy_bytes(typingctx: Any, source: Any, read: Any, target: Any, write: Any,
 
 
 @intrinsic
-def _array(typingctx: Any, address: Any, shape: Any, dtype: Any) -> Any:  # noqa: ARG001 (numba's form)
+def array_at(typingctx: Any, address: Any, shape: Any, dtype: Any) -> Any:  # noqa: ARG001 (numba's form)
     """The C-contiguous array at an address; it owns nothing, so no references are counted."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -20,7 +20,6 @@ from marlgrid.task.actions import Mask
 from marlgrid.task.occasions import check_act_above, everywhere
 from marlgrid.task.task import Episode, Outputs, Task
 
-
 ARRAYS = {np.ndarray}
 """Types of actions that need no look into how they were put together."""
 

@@ -10,17 +10,17 @@ import numpy as np
 class PowerFlowInput(NamedTuple):
     """Everything the physics needs, (n_env, n_element) each, float64 unless said otherwise."""
 
-    topo_vect: np.ndarray
+    topo_vect: Annotated[np.ndarray, "place", "i4"]
     """(n_env, dim_topo) int32 busbar of each element, -1 when disconnected; a line has both ends on one, or neither."""
-    shunt_bus: np.ndarray
+    shunt_bus: Annotated[np.ndarray, "shunt", "i4"]
     """(n_env, n_shunt) int32."""
-    gen_p: np.ndarray
+    gen_p: Annotated[np.ndarray, "gen", "f8"]
     """MW; the slack generator's is a wish, losses are added to it."""
-    gen_v: np.ndarray
+    gen_v: Annotated[np.ndarray, "gen", "f8"]
     """kV."""
-    load_p: np.ndarray
-    load_q: np.ndarray
-    storage_p: np.ndarray
+    load_p: Annotated[np.ndarray, "load", "f8"]
+    load_q: Annotated[np.ndarray, "load", "f8"]
+    storage_p: Annotated[np.ndarray, "storage", "f8"]
     """MW taken from the grid (charging is positive); storages have no reactive power."""
 
 

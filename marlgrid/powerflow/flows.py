@@ -1,15 +1,15 @@
-"""What flows depend on besides voltages and injections, and the arrays that they are written into."""
+"""What flows depend on besides voltages and injections."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from marlgrid.model.grid import Grid
 from marlgrid.powerflow.base import Flow, PowerFlowInput
 from marlgrid.powerflow.ohm import flows
+from marlgrid.powerflow.problem import unsolved
 
 
 def branch_admittances(grid: Grid) -> np.ndarray:
@@ -39,8 +39,7 @@ class FlowModel:
     """float64: sn_mva; kV of each bus; of each line the real and imaginary parts of its four admittances and the A per
     unit of current at both ends; of each generator kV, MVAr where it holds no voltage, reactive range, whether it holds
     a voltage, whether it is the slack; of each shunt MW and MVAr at nominal voltage, real and imaginary admittance."""
-    n_bus: int
-    _known: dict[int, Any] = field(default_factory=dict, repr=False)
+    grid: Grid
 
     @classmethod
     def of(cls, grid: Grid) -> FlowModel:
@@ -59,35 +58,7 @@ class FlowModel:
         vn_kv = np.tile(grid.sub_vn_kv, grid.n_busbar)
         constants = np.concatenate([[grid.sn_mva], vn_kv, line.ravel(), gen.ravel(), shunt.ravel()])
         sizes = np.array([*counts, grid.slack_gen], dtype=np.int64)
-        return cls(sizes, constants.astype(np.float64), grid.n_bus)
-
-    def blank(self, n_env: int) -> tuple[Flow, np.ndarray, np.ndarray]:
-        """A flow to be filled: its views of one block of memory, the block, and where in it each field stands.
-
-        Field ``f`` (in the order of ``Flow`` without ``converged`` and ``voltage``) of row ``e`` begins at
-        ``places[f, 0] + e * places[f, 1]``.
-        """
-        places, n_number, groups = self._places(n_env)
-        memory = np.zeros(n_number)
-        views: list[np.ndarray] = []
-        for begin, end, shape in groups:
-            views.extend(memory[begin:end].reshape(shape))
-        converged, voltage = np.zeros(n_env, dtype=bool), np.zeros((n_env, self.n_bus), dtype=complex)
-        return Flow(converged, *views, voltage), memory, places  # type: ignore[call-arg]
-
-    def _places(self, n_env: int) -> tuple[np.ndarray, int, list[tuple[int, int, tuple[int, int, int]]]]:
-        """Places of the fields, all numbers, and the fields of each kind of element: begin, end, shape."""
-        if n_env not in self._known:
-            counts, sizes = (10, 4, 4, 3, 3), self.sizes[:5].tolist()
-            widths = np.repeat(sizes, counts)
-            ends = np.cumsum([n_env * count * size for count, size in zip(counts, sizes, strict=True)]).tolist()
-            groups = [
-                (end - n_env * count * size, end, (count, n_env, size))
-                for end, count, size in zip(ends, counts, sizes, strict=True)
-            ]
-            places = np.stack([n_env * (np.cumsum(widths) - widths), widths], axis=1).astype(np.int64)
-            self._known[n_env] = places, ends[-1], groups
-        return self._known[n_env]
+        return cls(sizes, constants.astype(np.float64), grid)
 
     def flow(self, inputs: PowerFlowInput, buses: np.ndarray, voltage: np.ndarray, converged: np.ndarray) -> Flow:
         """The flow of the converged rows; clears ``voltage`` on dead buses and in the other rows.
@@ -95,7 +66,7 @@ class FlowModel:
         The slack generator balances its bus; the reactive power that a bus needs is shared by the generators that
         hold its voltage in proportion to their reactive range, or evenly where no range is known.
         """
-        flow, memory, places = self.blank(len(converged))
+        (_, flow), memory, places = unsolved(self.grid, len(converged))
         given = inputs.gen_p, inputs.gen_v, inputs.load_p, inputs.load_q, inputs.storage_p
         flows(buses, self.sizes, self.constants, *given, converged, voltage, memory, places)
         return flow._replace(converged=converged, voltage=voltage)

@@ -7,12 +7,14 @@ alone stands end to end in flat arrays, found again by a hash of the busbars of 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
+from marlgrid.blocks import Layout
 from marlgrid.compiled import arithmetic, rule, subkernel
 from marlgrid.powerflow.buses import BusLayout
+from marlgrid.powerflow.flows import FlowModel
 from marlgrid.powerflow.ordering import all_connected, eliminate, neighbours, number_buses
 
 CAPACITY_BYTES = 32_000_000
@@ -26,52 +28,52 @@ UNKNOWN, NOT_ASKED = -1, -2
 class Networks(NamedTuple):
     """Networks end to end. Memory is taken as they come: pages of the arrays never written to are not held."""
 
-    table: np.ndarray
+    table: Annotated[np.ndarray, "entry", "i4"]
     """int32, a power of two of places: 1 + slot of the network whose hash leads here, 0 where none does."""
-    header: np.ndarray
+    header: Annotated[np.ndarray, "slot part", "i8"]
     """(n_slot, 8) int64: hash, buses besides the slack's (-1 when some bus is cut off from it), blocks, updates, slack
     links, first integer, first admittance, and one to spare."""
-    ints: np.ndarray
+    ints: Annotated[np.ndarray, "integer", "i4"]
     """int32 of each network: busbar of each element and shunt (the key); bus of each column of the layout; bus of each
     position and the slack's; generator that leads the voltage there, or -1; first block of each position, and the end;
     column of each block; block of each update; position of each slack link."""
-    admittances: np.ndarray
+    admittances: Annotated[np.ndarray, "number", "f8"]
     """float64 per unit, real and imaginary by turns: diagonal, upper and lower part of each block, slack links."""
-    keys: np.ndarray
+    keys: Annotated[np.ndarray, "key", "i8"]
     """int64: weight in the hash of each entry of a key; of each column of the layout its place in the key, its sub."""
-    used: np.ndarray
+    used: Annotated[np.ndarray, "count", "i8"]
     """(4,) int64: slots, integers and admittances in use, and the slot found last."""
+    sizes: Annotated[np.ndarray, "size", "i8"]
+    constants: Annotated[np.ndarray, "constant", "f8"]
+    """Of the grid, see ``flows.FlowModel``."""
+
+
+LAYOUT = Layout(Networks, batched=False)
+view_networks = LAYOUT.view
+"""Compiled: the networks of a block."""
 
 
 class NetworkStore:
     """The networks met so far, by topology; for one thread at a time."""
 
-    def __init__(self, layout: BusLayout) -> None:
+    def __init__(self, layout: BusLayout, model: FlowModel) -> None:
         n_placed, n_column = len(layout.position), len(layout.sub)
         weights = np.random.default_rng(0).integers(1, 2**62, n_column)
         place = np.concatenate([layout.position, np.arange(n_placed, n_column)])
-        self._keys = np.concatenate([weights, place, layout.sub])
-        self.slots = np.empty((0, 2), dtype=np.int64)
-        """(at least n_env, 2): slot and hash of each row, as the last look-up left them."""
+        self._fixed = {
+            "keys": np.concatenate([weights, place, layout.sub]), "sizes": model.sizes, "constants": model.constants
+        }  # fmt: skip
         self._n_bytes = CAPACITY_BYTES
         self._allot()
 
     def _allot(self) -> None:
-        n_place = 1 << (self._n_bytes // TABLE_BYTES).bit_length()
-        self.networks = Networks(
-            np.zeros(n_place, dtype=np.int32),
-            np.zeros((n_place // 2, 8), dtype=np.int64),
-            np.zeros(self._n_bytes // 8, dtype=np.int32),
-            np.zeros(self._n_bytes // 16, dtype=np.float64),
-            self._keys,
-            np.zeros(4, dtype=np.int64),
-        )
-        self.arguments = *self.networks, self.slots
-
-    def reserve(self, n_env: int) -> None:
-        """Makes ``slots`` as long."""
-        self.slots = np.empty((n_env, 2), dtype=np.int64)
-        self.arguments = *self.networks, self.slots
+        n_entry, fixed = 1 << (self._n_bytes // TABLE_BYTES).bit_length(), self._fixed
+        self.block, self.networks = LAYOUT.new(
+            entry=n_entry, slot=n_entry // 2, part=8, integer=self._n_bytes // 8, number=self._n_bytes // 16, count=4,
+            key=len(fixed["keys"]), size=len(fixed["sizes"]), constant=len(fixed["constants"]),
+        )  # fmt: skip
+        for name, values in fixed.items():
+            getattr(self.networks, name)[:] = values
 
     def clear(self, larger: bool) -> None:
         """Forgets all networks; ``larger`` where one batch alone has too many."""
@@ -85,8 +87,12 @@ class NetworkStore:
 
 # ---------------------------------------------------------------------------------------------------- looked up
 @arithmetic
-def look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots) -> int:  # pragma: no cover
-    """Writes the slot of every row, and its hash; returns the room that solving them takes, -1 if one is unknown."""
+def look_up(networks, topo_vect, shunt_bus, rows, slots) -> int:  # pragma: no cover
+    """Writes the slot of every row, and its hash, into ``slots`` (n_env, 2).
+
+    Returns the room that solving them takes, -1 if one is unknown.
+    """
+    table, header, ints, keys, used = networks.table, networks.header, networks.ints, networks.keys, networks.used
     room, unknown, slot = 0, False, used[3]
     for e in range(len(rows)):
         if not rows[e]:
@@ -133,8 +139,9 @@ def _hash(topo_vect, shunt_bus, keys):  # pragma: no cover
 
 
 @subkernel
-def network_of(slot, skipped, header, ints, admittances) -> tuple[np.ndarray, ...]:  # pragma: no cover
+def network_of(slot, skipped, networks) -> tuple[np.ndarray, ...]:  # pragma: no cover
     """Views of one network's parts: see ``Networks``."""
+    header, ints, admittances = networks.header, networks.ints, networks.admittances
     n, n_block, n_update, n_link = header[slot, 1], header[slot, 2], header[slot, 3], header[slot, 4]
     i, y = header[slot, 5] + skipped, header[slot, 6]
     bus, leader, first = ints[i : i + n + 1], ints[i + n + 1 : i + 2 * n + 2], ints[i + 2 * n + 2 : i + 3 * n + 3]
@@ -149,13 +156,13 @@ def network_of(slot, skipped, header, ints, admittances) -> tuple[np.ndarray, ..
 
 # ---------------------------------------------------------------------------------------------------- worked out
 @subkernel
-def learn(networks, sizes, constants, topo_vect, shunt_bus, rows, slots) -> bool:  # pragma: no cover
+def learn(networks, topo_vect, shunt_bus, rows, slots) -> bool:  # pragma: no cover
     """Works out the networks of the rows whose slot is ``UNKNOWN``, once for equal rows; False without room."""
     n_env = len(rows)
     for e in range(n_env):
         if not rows[e] or slots[e, 0] != UNKNOWN:
             continue
-        slot = _add(networks, sizes, constants, topo_vect[e], shunt_bus[e], slots[e, 1])
+        slot = _add(networks, topo_vect[e], shunt_bus[e], slots[e, 1])
         if slot < 0:
             return False
         for other in range(e, n_env):
@@ -182,9 +189,10 @@ def _put(values, count, target, at):  # pragma: no cover
 
 
 @subkernel
-def _add(networks, sizes, constants, topo_vect, shunt_bus, code):  # pragma: no cover
+def _add(networks, topo_vect, shunt_bus, code):  # pragma: no cover
     """Slot of a new network, -1 without room."""
-    table, header, ints, _, keys, used = networks
+    table, header, ints, keys = networks.table, networks.header, networks.ints, networks.keys
+    used, sizes = networks.used, networks.sizes
     n_line, n_dim, n_shunt = sizes[0], len(topo_vect), len(shunt_bus)
     n_key = n_dim + n_shunt
     n_column = (len(keys) - n_key) // 2
@@ -200,7 +208,7 @@ def _add(networks, sizes, constants, topo_vect, shunt_bus, code):  # pragma: no 
     header[slot, 0], header[slot, 1], header[slot, 5], header[slot, 6] = code, -1, i, used[2]
     if slack >= 0 and all_connected(begin, length, pool, n):
         order, first, column, update = eliminate(begin, length, pool, n)
-        more = _store(networks, slot, i + room, sizes, constants, bus, ordered, order, first, column, update)
+        more = _store(networks, slot, i + room, bus, ordered, order, first, column, update)
         if more < 0:
             return -1
         room += more
@@ -218,9 +226,10 @@ def _add(networks, sizes, constants, topo_vect, shunt_bus, code):  # pragma: no 
 
 
 @subkernel
-def _store(networks, slot, i, sizes, constants, bus, ordered, order, first, column, update):  # pragma: no cover
+def _store(networks, slot, i, bus, ordered, order, first, column, update):  # pragma: no cover
     """Writes a network's parts, from integer ``i`` on; how many integers it has, -1 without room."""
-    _, header, ints, admittances, _, used = networks
+    header, ints, admittances, used = networks.header, networks.ints, networks.admittances, networks.used
+    sizes, constants = networks.sizes, networks.constants
     n_line, n_bus, y = sizes[0], sizes[5], used[2]
     n, n_block, n_update = len(order) - 1, len(column), len(update)
     line = constants[1 + n_bus :]

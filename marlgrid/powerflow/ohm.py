@@ -7,10 +7,9 @@ import math
 import numpy as np
 
 from marlgrid.compiled import arithmetic, kernel, scratch
-from marlgrid.powerflow.base import Flow
 from marlgrid.powerflow.lanes import choose, collect, farther, get, like, put, root, spread, width
+from marlgrid.powerflow.problem import FIELDS
 
-FIELDS = tuple(name for name in Flow._fields if name not in ("converged", "voltage"))
 N_FIELD = len(FIELDS)
 P_OR, Q_OR, V_OR, A_OR, THETA_OR, P_EX, _, _, _, THETA_EX = range(10)
 GEN_P, GEN_Q, GEN_V, GEN_THETA, LOAD_P, LOAD_Q, LOAD_V, LOAD_THETA = range(10, 18)
@@ -248,7 +247,7 @@ def clear_row(e, sizes, voltage, memory, places) -> None:  # pragma: no cover
     """A row without a solution is all zeros."""
     for b in range(sizes[5]):
         voltage[e, b] = 0.0
-    for f in range(len(places)):
+    for f in range(N_FIELD):
         n = sizes[0] if f < 10 else sizes[1] if f < 14 else sizes[2] if f < 18 else sizes[3] if f < 21 else sizes[4]
         field = places[f, 0] + e * places[f, 1]
         for i in range(n):

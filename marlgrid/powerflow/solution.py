@@ -10,11 +10,12 @@ import math
 
 import numpy as np
 
-from marlgrid.compiled import arithmetic, kernel
+from marlgrid.compiled import arithmetic, kernel, subkernel
 from marlgrid.powerflow.iterations import ACTIVE, IDLE, SOLVED, linear_guess, newton
 from marlgrid.powerflow.lanes import WIDTH, eight, width
-from marlgrid.powerflow.network import NOT_ASKED, learn, look_up, network_of
+from marlgrid.powerflow.network import NOT_ASKED, learn, look_up, network_of, view_networks
 from marlgrid.powerflow.ohm import clear_row, flows_of
+from marlgrid.powerflow.problem import asked_of, found_of
 
 COLLAPSED = 0.5
 """Per unit: no bus of a normal solution is below."""
@@ -23,34 +24,30 @@ FEWEST = 3
 
 
 @kernel
-def solve_rows(  # pragma: no cover
-    table, header, ints, admittances, keys, used, slots, sizes, constants,
-    topo_vect, shunt_bus, gen_p, gen_v, load_p, load_q, storage_p, start, rows,
-    converged, voltage, memory, places,
-) -> bool:  # fmt: skip
+def solve_rows(block, memory, places, start, rows) -> bool:  # pragma: no cover
     """Solves the rows asked for, except where there is no room for their networks: it says True then, and does nothing.
 
-    Field ``f`` of row ``e`` of the flow (``base.Flow`` without ``converged`` and ``voltage``) is written from
-    ``memory[places[f, 0] + e * places[f, 1]]`` on. ``voltage`` may be ``start`` itself.
+    ``block`` holds the networks, ``memory`` the problem (see ``problem.places_of``), whose voltage may be ``start``
+    itself.
     """
-    room = look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots)
+    networks, n_env = view_networks(block), len(rows)
+    topo_vect, shunt_bus, given = asked_of(memory, places, n_env)
+    converged, voltage = found_of(memory, places, n_env)
+    slots = np.empty((n_env, 2), np.int64)
+    room = _ready(networks, topo_vect, shunt_bus, rows, slots)
     if room < 0:
-        networks = table, header, ints, admittances, keys, used
-        if not learn(networks, sizes, constants, topo_vect, shunt_bus, rows, slots):
-            return True
-        room = look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots)
-    n_key = topo_vect.shape[1] + shunt_bus.shape[1]
+        return True
+    sizes, constants, skipped = networks.sizes, networks.constants, topo_vect.shape[1] + shunt_bus.shape[1]
     work = np.empty(room + 4 + 8 * voltage.shape[1])
-    given = gen_p, gen_v, load_p, load_q, storage_p
     member = np.empty(1, np.int64)
-    for e in range(len(rows)):
+    for e in range(n_env):
         slot = slots[e, 0]
         if slot == NOT_ASKED:
             continue
         member[0], converged[e] = e, False
-        columns = ints[header[slot, 5] + n_key :]
-        if header[slot, 1] >= 0:
-            network = network_of(slot, n_key + _n_column(sizes), header, ints, admittances)
+        columns = networks.ints[networks.header[slot, 5] + skipped :]
+        if networks.header[slot, 1] >= 0:
+            network = network_of(slot, skipped + _n_column(sizes), networks)
             _solve(0.0, member, network, columns, sizes, constants, given, start, voltage, converged, work)
         if converged[e]:
             flows_of(0.0, member, columns, sizes, constants, given, voltage, memory, places, work)
@@ -60,23 +57,18 @@ def solve_rows(  # pragma: no cover
 
 
 @kernel
-def solve_groups(  # pragma: no cover
-    table, header, ints, admittances, keys, used, slots, sizes, constants,
-    topo_vect, shunt_bus, gen_p, gen_v, load_p, load_q, storage_p, start, rows,
-    converged, voltage, memory, places,
-) -> bool:  # fmt: skip
+def solve_groups(block, memory, places, start, rows) -> bool:  # pragma: no cover
     """As ``solve_rows``, with rows of one topology side by side. Apart from it, for it takes long to compile."""
-    room = look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots)
+    networks, n_env = view_networks(block), len(rows)
+    topo_vect, shunt_bus, given = asked_of(memory, places, n_env)
+    converged, voltage = found_of(memory, places, n_env)
+    slots = np.empty((n_env, 2), np.int64)
+    room = _ready(networks, topo_vect, shunt_bus, rows, slots)
     if room < 0:
-        networks = table, header, ints, admittances, keys, used
-        if not learn(networks, sizes, constants, topo_vect, shunt_bus, rows, slots):
-            return True
-        room = look_up(table, header, ints, keys, used, topo_vect, shunt_bus, rows, slots)
-    n_key = topo_vect.shape[1] + shunt_bus.shape[1]
-    n_env = len(rows)
+        return True
+    sizes, constants, skipped = networks.sizes, networks.constants, topo_vect.shape[1] + shunt_bus.shape[1]
     work = np.empty((room + 4 + 8 * voltage.shape[1]) * WIDTH)
-    given = gen_p, gen_v, load_p, load_q, storage_p
-    order = np.argsort(slots[:n_env, 0], kind="mergesort")
+    order = np.argsort(slots[:, 0], kind="mergesort")
     members = np.empty(WIDTH, np.int64)
     done = 0
     while done < n_env:
@@ -91,9 +83,9 @@ def solve_groups(  # pragma: no cover
             continue
         for l in range(count):
             converged[members[l]] = False
-        columns = ints[header[slot, 5] + n_key :]
-        if header[slot, 1] >= 0:
-            network = network_of(slot, n_key + _n_column(sizes), header, ints, admittances)
+        columns = networks.ints[networks.header[slot, 5] + skipped :]
+        if networks.header[slot, 1] >= 0:
+            network = network_of(slot, skipped + _n_column(sizes), networks)
             if count == 1:
                 _solve(0.0, members, network, columns, sizes, constants, given, start, voltage, converged, work)
                 flows_of(0.0, members, columns, sizes, constants, given, voltage, memory, places, work)
@@ -105,6 +97,15 @@ def solve_groups(  # pragma: no cover
             if not converged[members[l]]:
                 clear_row(members[l], sizes, voltage, memory, places)
     return False
+
+
+@subkernel
+def _ready(networks, topo_vect, shunt_bus, rows, slots):  # pragma: no cover
+    """Has the networks of all rows at hand; the room that solving them takes, -1 without room for the networks."""
+    room = look_up(networks, topo_vect, shunt_bus, rows, slots)
+    if room < 0 and learn(networks, topo_vect, shunt_bus, rows, slots):
+        room = look_up(networks, topo_vect, shunt_bus, rows, slots)
+    return room
 
 
 @arithmetic

@@ -14,6 +14,7 @@ import numpy as np
 from marlgrid.blocks import Layout
 from marlgrid.model.system import System
 from marlgrid.powerflow.base import PowerFlowInput
+from marlgrid.powerflow.problem import places_of
 from marlgrid.simulation.state import ALL, Rows, State
 
 
@@ -66,14 +67,14 @@ class FramedState(State):
         return State._make, (tuple(self),)
 
 
-_FLOW_PLACES: dict[tuple[int, ...], np.ndarray] = {}
-"""``Memory.flow_places`` by sizes."""
+_PLACES: dict[tuple[int, ...], np.ndarray] = {}
+"""``Memory.places`` by sizes."""
 
 
 class Memory:
     """A frame for ``n_env`` environments, to be written again and again."""
 
-    __slots__ = ("block", "flow_places", "frame", "inputs", "n_env", "numbers", "sizes", "state", "system")
+    __slots__ = ("block", "frame", "inputs", "n_env", "numbers", "places", "sizes", "state", "system")
 
     def __init__(self, system: System, n_env: int) -> None:
         self.system, self.n_env = system, n_env
@@ -83,8 +84,10 @@ class Memory:
         self.inputs = power_flow_input(self.state, self.state.topology.topo_vect)
         self.numbers = self.block.view(np.float64)
         """The block as one array of numbers."""
-        self.flow_places = self._places()
-        """(25, 2) int64: where each field of the flow but ``converged`` and ``voltage`` begins, and its width."""
+        if self.sizes not in _PLACES:
+            _PLACES[self.sizes] = places_of(self.block, self.inputs, self.state.flow)
+        self.places = _PLACES[self.sizes]
+        """Where in the block the power flow of the state stands, see ``places_of``."""
 
     def __reduce__(self) -> Any:
         raise TypeError("the arrays of a frame are views of its block: copy the state, not its memory")
@@ -128,14 +131,6 @@ class Memory:
         state: FramedState = tuple.__new__(FramedState, self.state)  # as _make, which counts the fields once more
         state.memory = self
         return state
-
-    def _places(self) -> np.ndarray:
-        if self.sizes not in _FLOW_PLACES:
-            base, flow = self.block.ctypes.data, self.state.flow._asdict()
-            arrays = [array for name, array in flow.items() if name not in ("converged", "voltage")]
-            places = [((array.ctypes.data - base) // 8, array.shape[1]) for array in arrays]
-            _FLOW_PLACES[self.sizes] = np.array(places, dtype=np.int64)
-        return _FLOW_PLACES[self.sizes]
 
 
 def power_flow_input(state: State, topo_vect: np.ndarray) -> PowerFlowInput:

@@ -44,13 +44,12 @@ def _note_broken(system: System, before: State, state: State) -> None:
 
 def _solve_pending(solver: PowerFlow, memory: Memory, start: np.ndarray) -> None:
     """Writes the flows of the pending rows, and leaves the others; solvers that can write into the frame do so."""
-    flow, rows = memory.state.flow, memory.frame.pending
+    rows = memory.frame.pending
     direct = getattr(solver, "solve_into", None)
     if direct is not None:
-        places = memory.numbers, memory.flow_places
-        direct(*memory.inputs, start, rows, flow.converged, flow.voltage, *places)
+        direct(memory.numbers, memory.places, start, rows)
         return
-    for old, new in zip(flow, solver.solve(memory.inputs, start, rows), strict=True):
+    for old, new in zip(memory.state.flow, solver.solve(memory.inputs, start, rows), strict=True):
         old[rows] = new[rows]
 
 

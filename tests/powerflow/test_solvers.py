@@ -18,6 +18,7 @@ from marlgrid.powerflow.dc import DCPowerFlow
 from marlgrid.powerflow.lightsim import LightSimPowerFlow
 from marlgrid.powerflow.newton import NewtonPowerFlow
 from marlgrid.powerflow.pandapower import PandapowerPowerFlow
+from marlgrid.powerflow.problem import unsolved
 from tests.powerflow.hand import hand_grid
 from tests.powerflow.states import cold, every_row, largest_mismatch, operating_point, random_states, rows_of
 
@@ -99,16 +100,18 @@ def test_networks_that_find_no_room_are_worked_out_again(grid, monkeypatch):
 
 
 def test_a_flow_is_written_where_it_is_wanted(grid):
-    """Row by row in one block, the voltages over those it began with."""
+    """In a block of whoever asks, the voltages over those it began with; rows not asked for are left alone."""
     inputs = unsplit(grid, random_states(grid, 5, seed=8))
     expected = NewtonPowerFlow(grid).solve(inputs, cold(grid, 5), every_row(5))
-    fields = [name for name in Flow._fields if name not in ("converged", "voltage")]
-    widths = np.array([getattr(expected, name).shape[1] for name in fields])
-    memory, voltage, converged = np.full(5 * widths.sum(), np.nan), cold(grid, 5), np.zeros(5, dtype=bool)
-    places = np.stack([np.cumsum(widths) - widths, np.full(len(fields), widths.sum())], axis=1)
-    NewtonPowerFlow(grid).solve_into(*inputs, voltage, every_row(5), converged, voltage, memory, places)
-    flow = dict(zip(fields, np.split(memory.reshape(5, -1), np.cumsum(widths)[:-1], axis=1), strict=True))
-    assert_same(Flow(converged=converged, voltage=voltage, **flow), expected, 1e-12)
+    problem, memory, places = unsolved(grid, 5)
+    for array, given in zip(problem.inputs, inputs, strict=True):
+        array[:] = given
+    problem.flow.p_or[3] = 7.0
+    asked = np.array([True, True, True, False, True])
+    NewtonPowerFlow(grid).solve_into(memory, places, problem.flow.voltage, asked)
+    assert_same(rows_of(problem.flow, [0, 1, 2, 4]), rows_of(expected, [0, 1, 2, 4]), 1e-12)
+    assert (problem.flow.p_or[3] == 7.0).all()
+    assert not problem.flow.converged[3]
 
 
 def test_warm_start_changes_nothing_but_the_way_there(grid):
