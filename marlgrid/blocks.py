@@ -53,7 +53,7 @@ class Layout(Generic[Record]):
         """Bytes in which a block keeps its sizes."""
         self._tree = _Tree.of(record, count())
         self._plans: dict[tuple[int, ...], Any] = {}
-        self._row_places: dict[tuple[int, ...], np.ndarray] = {}
+        self._row_places: dict[bytes, np.ndarray] = {}
         self.view = self._compiled_view()
         """Compiled, for kernels only: the record of a block."""
 
@@ -82,11 +82,12 @@ class Layout(Generic[Record]):
 
     def _rows(self, block: np.ndarray) -> np.ndarray:
         """(n_field, 2) int64: where each array begins in a block, and the bytes of one environment of it."""
-        length = tuple(block[: self.head].view(np.int64).tolist())
-        if length not in self._row_places:
-            places = [(at, math.prod(shape[1:]) * dtype.itemsize) for at, shape, dtype in self._plan(length)[1]]
-            self._row_places[length] = np.array(places, dtype=np.int64)
-        return self._row_places[length]
+        sizes = block[: self.head].tobytes()
+        if sizes not in self._row_places:
+            plan = self._plan(tuple(block[: self.head].view(np.int64).tolist()))[1]
+            places = [(at, math.prod(shape[1:]) * dtype.itemsize) for at, shape, dtype in plan]
+            self._row_places[sizes] = np.array(places, dtype=np.int64)
+        return self._row_places[sizes]
 
     def _plan(self, length: tuple[int, ...]) -> tuple[int, list[tuple[int, tuple[int, ...], np.dtype]]]:
         """Bytes of a block, and where each array begins, its shape and type, by the lengths of the sizes."""

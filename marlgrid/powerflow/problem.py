@@ -5,6 +5,7 @@ A kernel is handed the block and a table of places, whether the block holds a po
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +60,8 @@ def places_of(block: np.ndarray, inputs: PowerFlowInput, flow: Flow) -> np.ndarr
     """
     found, base = flow._asdict(), block.ctypes.data
     numbers = [((found[name].ctypes.data - base) // 8, found[name].shape[1]) for name in FIELDS]
-    others = [(array.ctypes.data - base, array[0].size) for array in (flow.converged, flow.voltage, *inputs)]
+    arrays = flow.converged, flow.voltage, *inputs
+    others = [(array.ctypes.data - base, math.prod(array.shape[1:])) for array in arrays]
     return np.array(numbers + others, dtype=np.int64)
 
 

@@ -242,6 +242,8 @@ def put(state: Record, rows: Rows, part: Record, others: Rows = ALL) -> Record:
         whole = state.copy()
         whole[rows] = part[others]  # type: ignore[index]
         return whole
+    if not state:  # somebody's memory of nothing
+        return state
     memory = getattr(state, "memory", None)
     if memory is not None:
         return memory.replaced(rows, part, others)

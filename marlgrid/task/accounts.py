@@ -40,6 +40,8 @@ NEWLY_LOST = 2
 OPPONENT_KEYS = ("illegal", "budget", "survived_steps", "survival", "outcome", "attacks_total")
 """Infos of the opponent: whether its attack was refused, its budget in line-steps, and the episode's figures."""
 
+N_OPPONENT_KEYS = len(OPPONENT_KEYS)
+
 
 def zero_totals(n_env: int, n_zone: int) -> np.ndarray:
     """(n_env, 3, n_zone) sums over an episode at its start: refused actions, overload, unserved MWh."""
@@ -109,8 +111,8 @@ def _figures(
 ) -> tuple[Figures, np.ndarray, bool]:
     """The figures without unserved energy, the totals likewise, and whether a grid was lost in this step."""
     zones, n_env = system.zones.agents, state.memory.n_env
-    numbers, sums = np.zeros((len(zones) * len(ZONE_KEYS) + len(OPPONENT_KEYS), n_env)), np.empty(totals.shape)
-    terminated, truncated = np.empty(n_env, dtype=np.bool_), np.empty(n_env, dtype=np.bool_)
+    numbers, sums = np.zeros((len(zones) * N_ZONE_KEYS + N_OPPONENT_KEYS, n_env)), np.empty(totals.shape)
+    terminated, truncated = np.empty(n_env, np.bool_), np.empty(n_env, np.bool_)
     over = _account(system.block, state.memory.block, counted, totals, sums, numbers, terminated, truncated)
     return Figures(zones, numbers, terminated, truncated, over > 0, opponent), sums, over == NEWLY_LOST
 

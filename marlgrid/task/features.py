@@ -160,10 +160,9 @@ class VectorObservation:
         if asked == self._minutes[0]:
             return self._minutes[1]
         known, scenarios = self._start_minute, state.scenario.tolist()
-        for scenario in scenarios:
-            if scenario not in known:
-                minutes = self.series.start(scenario).astype("datetime64[m]").astype(np.int64)
-                known[scenario] = float((minutes + 3 * 1440) % 10080)  # 1970-01-01 was a Thursday
+        for scenario in set(scenarios).difference(known):
+            minutes = self.series.start(scenario).astype("datetime64[m]").astype(np.int64)
+            known[scenario] = float((minutes + 3 * 1440) % 10080)  # 1970-01-01 was a Thursday
         self._minutes = asked, np.array([known[scenario] for scenario in scenarios])
         return self._minutes[1]
 
