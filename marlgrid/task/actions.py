@@ -85,7 +85,8 @@ class DiscreteActions:
 
     def joint(self, choices: Choices) -> Action:
         table, ids = self.table, _numbers(choices)
-        first, last = np.empty((2, len(choices[0]), len(choices)), np.int32)
+        shape = len(choices[0]), len(choices)
+        first, last = np.empty(shape, np.int32), np.empty(shape, np.int32)
         if ids is None or not _look_up(ids, table.offset, table.start, first, last):
             return joint_of(self.system, self, choices)
         return Action(table.commands, first, last)
