@@ -8,9 +8,8 @@ import numpy as np
 
 from marlgrid.compiled import arithmetic, kernel, scratch
 from marlgrid.powerflow.lanes import choose, collect, farther, get, like, put, root, spread, width
-from marlgrid.powerflow.problem import FIELDS
+from marlgrid.powerflow.problem import N_FIELD
 
-N_FIELD = len(FIELDS)
 P_OR, Q_OR, V_OR, A_OR, THETA_OR, P_EX, _, _, _, THETA_EX = range(10)
 GEN_P, GEN_Q, GEN_V, GEN_THETA, LOAD_P, LOAD_Q, LOAD_V, LOAD_THETA = range(10, 18)
 STORAGE_P, STORAGE_V, STORAGE_THETA, SHUNT_P, SHUNT_Q, SHUNT_V = range(18, N_FIELD)

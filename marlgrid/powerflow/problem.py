@@ -17,9 +17,9 @@ from marlgrid.powerflow.base import Flow, PowerFlowInput
 
 FIELDS = tuple(name for name in Flow._fields if name not in ("converged", "voltage"))
 """What a flow has besides: float64 numbers of elements."""
-CONVERGED, VOLTAGE, TOPO_VECT, SHUNT_BUS, GEN_P, GEN_V, LOAD_P, LOAD_Q, STORAGE_P, N_PLACE = range(
-    len(FIELDS), len(FIELDS) + 10
-)
+N_FIELD = len(FIELDS)
+CONVERGED, VOLTAGE, TOPO_VECT, SHUNT_BUS = range(N_FIELD, N_FIELD + 4)
+GIVEN_GEN_P, GIVEN_GEN_V, GIVEN_LOAD_P, GIVEN_LOAD_Q, GIVEN_STORAGE_P, N_PLACE = range(N_FIELD + 4, N_FIELD + 10)
 """Places after those of ``FIELDS``."""
 
 
@@ -70,11 +70,11 @@ def asked_of(memory, places, n_env) -> tuple:  # pragma: no cover
     """What is asked: ``topo_vect``, ``shunt_bus``, and a tuple of the injections."""
     at = memory.ctypes.data
     injections = (
-        array_at(at + places[GEN_P, 0], (n_env, places[GEN_P, 1]), np.float64),
-        array_at(at + places[GEN_V, 0], (n_env, places[GEN_V, 1]), np.float64),
-        array_at(at + places[LOAD_P, 0], (n_env, places[LOAD_P, 1]), np.float64),
-        array_at(at + places[LOAD_Q, 0], (n_env, places[LOAD_Q, 1]), np.float64),
-        array_at(at + places[STORAGE_P, 0], (n_env, places[STORAGE_P, 1]), np.float64),
+        array_at(at + places[GIVEN_GEN_P, 0], (n_env, places[GIVEN_GEN_P, 1]), np.float64),
+        array_at(at + places[GIVEN_GEN_V, 0], (n_env, places[GIVEN_GEN_V, 1]), np.float64),
+        array_at(at + places[GIVEN_LOAD_P, 0], (n_env, places[GIVEN_LOAD_P, 1]), np.float64),
+        array_at(at + places[GIVEN_LOAD_Q, 0], (n_env, places[GIVEN_LOAD_Q, 1]), np.float64),
+        array_at(at + places[GIVEN_STORAGE_P, 0], (n_env, places[GIVEN_STORAGE_P, 1]), np.float64),
     )
     topo_vect = array_at(at + places[TOPO_VECT, 0], (n_env, places[TOPO_VECT, 1]), np.int32)
     shunt_bus = array_at(at + places[SHUNT_BUS, 0], (n_env, places[SHUNT_BUS, 1]), np.int32)
