@@ -263,3 +263,12 @@ def test_few_questions_are_remembered():
     for n in range(1, 50):
         cache.rows(np.zeros(n, dtype=int), np.zeros(n, dtype=np.int32))
     assert len(cache._found) <= 4
+
+
+def test_questions_of_other_types_are_other_questions():
+    """The bytes of two small numbers are those of a large one."""
+    cache = ScenarioCache(numbered, 1, 1, 1)
+    one = cache.rows(np.array([1], dtype=np.int64), np.zeros(1, dtype=int))
+    two = cache.rows(np.array([1, 0], dtype=np.int32), np.zeros(2, dtype=int))
+    assert one.load_p.tolist() == [[100.0]]
+    assert two.load_p.tolist() == [[100.0], [0.0]]
