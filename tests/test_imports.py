@@ -31,7 +31,7 @@ ORDER = (
 FOREIGN = {
     "numpy": ("",),
     "numba": ("",),
-    "llvmlite": ("powerflow.lanes",),
+    "llvmlite": ("compiled", "powerflow.lanes"),
     "scipy": ("model", "powerflow", "simulation", "task"),
     "networkx": ("model.partition", "task.elements_graph", "task.observation_graphs", "task.rewards_topology"),
     "pandas": ("model.datasets", "powerflow.pandapower"),
