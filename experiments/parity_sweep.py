@@ -104,6 +104,9 @@ def sweep(asked: list[Asked], file: Path, jobs: int, player: Callable[[Asked], R
     """
     done = {run.asked.of: run for run in _longest(read(file))}
     left = [one for one in asked if not _holds(done, one)]
+    if len(left) < len(asked):
+        known = f"{len(asked) - len(left)} of {len(asked)} runs are read from {file}, as an earlier command played them"
+        tqdm.write(f"{known}; name another file as --results to play them anew")
     file.parent.mkdir(parents=True, exist_ok=True)
     with tqdm(total=sum(one.steps for one in asked), unit="step", disable=None) as bar:
         bar.update(bar.total - sum(one.steps for one in left))

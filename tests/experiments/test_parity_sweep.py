@@ -37,13 +37,15 @@ def test_the_states_to_simulate_on_are_shared_out_over_the_policies():
     assert {one.simulate for one in asked} == {34}
 
 
-def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path):
+def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path, capsys):
     file, asked = tmp_path / "runs" / "found.jsonl", runs_asked(["a"], ["nothing", "random", "hostile"], 10)
     with pytest.raises(KeyboardInterrupt):
         sweep(asked, file, jobs=1, player=fail_at_hostile)
     assert {run.asked.policy for run in read(file)} == {"nothing", "random"}
     sweep(asked[2:], file, jobs=1, player=pretend)
+    assert "are read from" not in capsys.readouterr().out
     assert sweep(asked, file, jobs=1, player=refuse) == [pretend(one) for one in asked]
+    assert f"3 of 3 runs are read from {file}, as an earlier command played them" in capsys.readouterr().out
 
 
 def test_a_longer_run_is_played_and_a_shorter_one_is_not(tmp_path):
