@@ -31,6 +31,8 @@ class Problem(NamedTuple):
 
 
 PROBLEM = Layout(Problem)
+_PLACES: dict[bytes, np.ndarray] = {}
+"""``Unsolved.places`` by the sizes of a block."""
 
 
 class Unsolved(NamedTuple):
@@ -49,7 +51,10 @@ def unsolved(grid: Grid, n_env: int) -> Unsolved:
         env=n_env, place=grid.dim_topo, line=grid.n_line, gen=grid.n_gen, load=grid.n_load, storage=grid.n_storage,
         shunt=grid.n_shunt, bus=grid.n_bus,
     )  # fmt: skip
-    return Unsolved(problem, block.view(np.float64), places_of(block, *problem))
+    sizes = block[: PROBLEM.head].tobytes()
+    if sizes not in _PLACES:
+        _PLACES[sizes] = places_of(block, *problem)
+    return Unsolved(problem, block.view(np.float64), _PLACES[sizes])
 
 
 def places_of(block: np.ndarray, inputs: PowerFlowInput, flow: Flow) -> np.ndarray:
