@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "marlgrid"
 ORDER = (
     "compiled",
     "blocks",
+    "lookup",
     "seeding",
     "model",
     "powerflow",

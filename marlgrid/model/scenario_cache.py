@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from marlgrid.compiled import ask_for, kernel_in_place, rule
+from marlgrid.compiled import ask_for, kernel_in_place, rule, scratch
+from marlgrid.lookup import find, hashed
 from marlgrid.model.time_series import Injections, ScenarioArrays
 
 MAX_BYTES = 512 * 2**20
 CACHE_LINE = 64
 """Bytes that a processor fetches at once."""
-REMEMBERED = 4
-"""Questions of which the answer is remembered: a batch and the few that begin take turns."""
 
 
 class ScenarioCache:
@@ -38,11 +37,14 @@ class ScenarioCache:
 
     def _clear(self) -> None:
         self._slot: dict[int, int] = {}
-        self._used: list[int] = []
+        """Scenario -> where it is kept."""
+        self._table = hashed(self._slot)
+        """The same, for kernels."""
         self._clock = 0
-        self._found: dict[tuple[int, bytes], np.ndarray] = {}
-        """Where the scenarios of the last questions are."""
+        self._used = np.zeros(0, dtype=np.int64)
+        """By slot, the clock when it was last asked for."""
         self._length = np.zeros(0, dtype=np.int32)
+        """By slot, the rows of its scenario, 0 while it is free."""
         self._values = np.zeros((0, 0, 2 * self._n_load + 2 * self._n_gen), dtype=np.float32)
         self._outages = np.zeros((0, 0, 3 * self._n_line), dtype=np.int32)
 
@@ -65,36 +67,31 @@ class ScenarioCache:
         values = (np.empty((n_env, size)) for size in sizes)
         outages = (np.empty((n_env, self._n_line), dtype=np.int32) for _ in range(3))
         out = Injections(*values, *outages)
-        self.fill(scenario, t, out)
+        self.fill(scenario.astype(np.int64, copy=False), t.astype(np.int32, copy=False), out)
         return out
 
     def fill(self, scenario: np.ndarray, t: np.ndarray, out: Injections) -> None:
-        """The same, written into ``out``."""
-        question = len(scenario), scenario.tobytes()
-        slots = self._found.get(question)
-        if slots is None:
-            slots = self._found[question] = self._slots(scenario.tolist())
-        _gather(self._values, self._outages, self._length, slots, t, *out)
+        """The same, written into ``out``; ``scenario`` is int64, ``t`` int32."""
+        self._clock += 1
+        while not _gather(
+            self._table, self._values, self._outages, self._length, self._used, self._clock, scenario, t, *out
+        ):
+            self._load_missing(dict.fromkeys(scenario.tolist()))
 
     # ------------------------------------------------------------------ slots
-    def _slots(self, asked: list[int]) -> np.ndarray:
-        """(n_env,) int64: where each scenario is kept, loaded if need be."""
-        self._clock += 1
-        numbers = dict.fromkeys(asked)
-        known = [number for number in numbers if number in self._slot]
+    def _load_missing(self, asked: Iterable[int]) -> None:
+        """Has all scenarios of a question at hand."""
+        known = [number for number in asked if number in self._slot]
         # all of them first: none of these makes room for another
         for number in known:
             self._used[self._slot[number]] = self._clock
-        for number in numbers if len(known) < len(numbers) else ():
+        for number in asked:
             if number not in self._slot:
-                self._used[self._keep(number, self._load(number))] = self._clock
-        if len(self._found) >= REMEMBERED:
-            self._found.pop(next(iter(self._found)))
-        return np.array([self._slot[number] for number in asked], dtype=np.int64)
+                self._keep(number, self._load(number))
+        self._table = hashed(self._slot)
 
-    def _keep(self, number: int, arrays: ScenarioArrays) -> int:
+    def _keep(self, number: int, arrays: ScenarioArrays) -> None:
         """Puts a scenario into a free slot, the least recently used one, or a new one."""
-        self._found.clear()
         n_row = len(arrays.values)
         if n_row > self._values.shape[1]:
             self._resize(max(len(self._values), 1), n_row)
@@ -102,22 +99,22 @@ class ScenarioCache:
         self._values[slot, :n_row] = arrays.values
         self._outages[slot, :n_row] = arrays.outages
         self._length[slot] = n_row
+        self._used[slot] = self._clock
         self._slot[number] = slot
-        return slot
 
     def _free_slot(self) -> int:
-        n_kept, n_slot = len(self._used), len(self._values)
+        n_kept, n_slot = len(self._slot), len(self._values)
         if n_kept < n_slot:
-            self._used.append(self._clock)
             return n_kept
-        oldest = min(range(n_kept), key=self._used.__getitem__)
+        oldest = int(self._used.argmin())
         n_fitting = self._max_bytes // (self._values[0].nbytes + self._outages[0].nbytes)
         # A slot that the batch being served uses must stay, whatever fits.
         if n_slot < n_fitting or self._used[oldest] == self._clock:
             self._resize(max(n_slot + 1, min(2 * n_slot, n_fitting)))
-            return self._free_slot()
+            return n_kept
         forgotten = next(number for number, slot in self._slot.items() if slot == oldest)
         del self._slot[forgotten]
+        self._table = hashed(self._slot)  # before the slot is written to: loading may be interrupted
         return oldest
 
     def _resize(self, n_slot: int, n_row: int | None = None) -> None:
@@ -128,24 +125,30 @@ class ScenarioCache:
             new = np.zeros((n_slot, n_row, old.shape[2]), dtype=old.dtype)
             new[:kept, :old_rows] = old
             setattr(self, name, new)
-        self._length = np.concatenate([self._length, np.zeros(n_slot - kept, dtype=np.int32)])
+        self._length = np.append(self._length, np.zeros(n_slot - kept, dtype=np.int32))
+        self._used = np.append(self._used, np.zeros(n_slot - kept, dtype=np.int64))
 
 
 @kernel_in_place
 def _gather(
-    values, outages, length, slot, t, load_p, load_q, gen_p, gen_v, time_next, duration, hazard
-):  # pragma: no cover
-    """Writes the fields of ``Injections`` for each (slot, t)."""
+    table, values, outages, length, used, clock, scenario, t, load_p, load_q, gen_p, gen_v, time_next, duration, hazard
+) -> bool:  # pragma: no cover
+    """Writes the fields of ``Injections`` for each (scenario, t); false, and nothing, if a scenario is not kept."""
     n_env, n_load = load_p.shape
     n_gen, n_line = gen_p.shape[1], hazard.shape[1]
+    slot, row = scratch(n_env, np.int64), scratch(n_env, np.int64)
+    for env in range(n_env):
+        slot[env] = find(table, scenario[env])
+        if slot[env] < 0:
+            return False
     # the rows lie far apart, and are seldom in a cache
     for env in range(n_env):
-        row = _row(env, slot, t, length)
-        _ask_for_all(values[slot[env], row])
-        _ask_for_all(outages[slot[env], row])
+        used[slot[env]] = clock
+        row[env] = max(0, min(t[env], length[slot[env]] - 1))
+        _ask_for_all(values[slot[env], row[env]])
+        _ask_for_all(outages[slot[env], row[env]])
     for env in range(n_env):
-        row = _row(env, slot, t, length)
-        value, outage = values[slot[env], row], outages[slot[env], row]
+        value, outage = values[slot[env], row[env]], outages[slot[env], row[env]]
         for load in range(n_load):
             load_p[env, load] = value[load]
             load_q[env, load] = value[n_load + load]
@@ -156,11 +159,7 @@ def _gather(
             time_next[env, line] = outage[line]
             duration[env, line] = outage[n_line + line]
             hazard[env, line] = outage[2 * n_line + line]
-
-
-@rule
-def _row(env, slot, t, length):  # pragma: no cover
-    return max(0, min(t[env], length[slot[env]] - 1))
+    return True
 
 
 @rule

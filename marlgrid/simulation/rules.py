@@ -78,7 +78,7 @@ def action_mask(system: System, state: State, judged: Footprints, rows: np.ndarr
     ``rows`` (n,) are the environments that are asked about, None for all; the others have zeros.
     """
     memory = framed(system, state).memory
-    mask = np.zeros((memory.n_env, len(judged.group)), dtype=np.int8)
+    mask = np.empty((memory.n_env, len(judged.group)), dtype=np.int8)
     commands, start, zone, group = judged
     asked = every(memory.n_env) if rows is None else rows
     _mask(system.block, memory.block, asked, *commands, start, zone, group, mask)
@@ -139,6 +139,9 @@ def _enforce(system, block, kind, index, value, first, last, duration, sub_price
 @kernel_in_place
 def _mask(system, block, rows, kind, index, value, start, zone, group, mask):  # pragma: no cover
     commands, seen = Commands(kind, index, value), seen_by_judge(view_frame(block).state)
+    for e in range(mask.shape[0]):
+        for a in range(mask.shape[1]):
+            mask[e, a] = 0
     judge_actions(view_tables(system), commands, start, zone, group, seen, rows, mask)
 
 

@@ -111,7 +111,7 @@ def _figures(
 ) -> tuple[Figures, np.ndarray, bool]:
     """The figures without unserved energy, the totals likewise, and whether a grid was lost in this step."""
     zones, n_env = system.zones.agents, state.memory.n_env
-    numbers, sums = np.zeros((len(zones) * N_ZONE_KEYS + N_OPPONENT_KEYS, n_env)), np.empty(totals.shape)
+    numbers, sums = np.empty((len(zones) * N_ZONE_KEYS + N_OPPONENT_KEYS, n_env)), np.empty(totals.shape)
     terminated, truncated = np.empty(n_env, np.bool_), np.empty(n_env, np.bool_)
     over = _account(system.block, state.memory.block, counted, totals, sums, numbers, terminated, truncated)
     return Figures(zones, numbers, terminated, truncated, over > 0, opponent), sums, over == NEWLY_LOST
@@ -175,6 +175,9 @@ def _account(system, block, counted, before, totals, numbers, terminated, trunca
     frame, lines = view_frame(block), view_tables(system).line
     state, reason = frame.state, frame.ruling.reason
     n_env, _, n_zone = totals.shape
+    for i in range(numbers.shape[0]):
+        for e in range(n_env):
+            numbers[i, e] = 0.0
     over = 0
     for e in range(n_env):
         outcome, span = state.outcome[e], state.t_end[e] - state.t_start[e]

@@ -10,10 +10,12 @@ import numpy as np
 from gymnasium import spaces
 
 from marlgrid.compiled import kernel_in_place, rule, scratch
+from marlgrid.lookup import find
 from marlgrid.model.system import System
 from marlgrid.model.time_series import TimeSeries
 from marlgrid.simulation.frame import Memory, every, framed, view_frame
 from marlgrid.simulation.state import Outcome, State
+from marlgrid.task.calendar import Calendar
 from marlgrid.task.commands import place_names
 from marlgrid.task.noise import Noise, NoiseSpec, noise_from
 from marlgrid.task.sensors import CLOCK_NAMES, PROXIMITY_STEPS, READINGS, Sensor, sensors
@@ -115,9 +117,7 @@ class VectorObservation:
         self._slices = {a: slice(int(end) - len(index[a]), int(end)) for a, end in zip(index, ends, strict=True)}
         bound = LIMIT if normalise else np.inf
         self._spaces = {a: spaces.Box(-bound, bound, (len(i),), np.float32) for a, i in index.items()}
-        self._start_minute: dict[int, float] = {}
-        self._minutes: tuple[bytes, np.ndarray] = b"", np.zeros(0)
-        """The scenarios asked about last, and what was answered."""
+        self._calendar = Calendar(series)
 
     # ------------------------------------------------------------------ what the agents see
     def space(self, agent: str) -> spaces.Box:
@@ -135,7 +135,7 @@ class VectorObservation:
 
     def observe(self, state: State, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
         if self.noise is None:
-            flat = self._bank.run(self.system, state, self._start_minutes(state), self._all, rows)
+            flat = self._bank.run(self.system, state, self._calendar, self._all, rows)
         else:
             flat = self._features(state)[:, self._all]
         return {agent: flat[:, part] for agent, part in self._slices.items()}
@@ -147,24 +147,12 @@ class VectorObservation:
 
     def _features(self, state: State) -> np.ndarray:
         """(n_env, n_feature + 1) float32, the last one always 0."""
-        features = self._bank.run(self.system, state, self._start_minutes(state), None)
+        features = self._bank.run(self.system, state, self._calendar, None)
         if self.noise is None or self._errors is None:
             return features
         noisy = self._errors.on(features, self.noise.draws(state.seed, state.t))
         bound = LIMIT if self.normalise else np.inf
         return np.where(state.lost[:, None], features, np.clip(noisy, -bound, bound)).astype(np.float32)
-
-    def _start_minutes(self, state: State) -> np.ndarray:
-        """(n_env,) float64 minutes from Monday 0:00 to row 0."""
-        asked = state.scenario.tobytes()
-        if asked == self._minutes[0]:
-            return self._minutes[1]
-        known, scenarios = self._start_minute, state.scenario.tolist()
-        for scenario in set(scenarios).difference(known):
-            minutes = self.series.start(scenario).astype("datetime64[m]").astype(np.int64)
-            known[scenario] = float((minutes + 3 * 1440) % 10080)  # 1970-01-01 was a Thursday
-        self._minutes = asked, np.array([known[scenario] for scenario in scenarios])
-        return self._minutes[1]
 
     def _index(
         self, chosen: dict[str, Sensor], attributes: Sequence[str], subs: np.ndarray, opponent: bool = False
@@ -206,7 +194,7 @@ class _Program:
         self,
         system: System,
         state: State,
-        start_minute: np.ndarray,
+        calendar: Calendar,
         select: np.ndarray | None,
         rows: np.ndarray | None = None,
     ) -> np.ndarray:
@@ -216,9 +204,11 @@ class _Program:
         if runs is None:
             runs = self._runs[memory.n_env] = self._located(memory)
         picked = self._everything if select is None else select
-        out = np.zeros((memory.n_env, len(picked)), dtype=np.float32)
+        out = np.empty((memory.n_env, len(picked)), dtype=np.float32)
         asked = every(memory.n_env) if rows is None else rows
-        _features(memory.block, asked, runs, self.linear, start_minute, system.delta_time, self.limit, picked, out)
+        scaling = self.linear, system.delta_time, self.limit
+        while not _features(memory.block, asked, runs, *scaling, calendar.table, picked, out):
+            calendar.learn(state.scenario.tolist())
         return out
 
     def _located(self, memory: Memory) -> np.ndarray:
@@ -309,15 +299,22 @@ class _Errors:
 
 # ---------------------------------------------------------------------------------------------------- kernels
 @kernel_in_place
-def _features(block, rows, runs, linear, start_minute, delta_time, limit, index, out):  # pragma: no cover
-    """Writes the features that ``index`` numbers of environments ``rows``; the one after the last is 0."""
+def _features(block, rows, runs, linear, delta_time, limit, calendar, index, out) -> bool:  # pragma: no cover
+    """Writes the features that ``index`` numbers of environments ``rows``, zeros for the others; the one after the last
+    is 0. False if the calendar does not know a scenario."""
     numbers, wholes, singles = block.view(np.float64), block.view(np.int32), block.view(np.float32)
     state = view_frame(block).state
     n = linear.shape[1]
     reading, feature, clock = scratch(n, np.float64), scratch(n + 1, np.float32), scratch(5, np.float64)
+    for e in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            out[e, k] = 0.0
     for e in rows:
+        start_minute = find(calendar, state.scenario[e])
+        if start_minute < 0:
+            return False
         left = (state.t_end[e] - state.t[e]) / max(state.t_end[e] - state.t_start[e], 1)
-        _tell(clock, start_minute[e] + state.t[e] * delta_time, left)
+        _tell(clock, start_minute + state.t[e] * delta_time, left)
         _read(e, runs, numbers, wholes, singles, clock, reading)
         for f in range(n):
             value = min(max(linear[0, f] * reading[f] + linear[1, f], linear[2, f]), linear[3, f])
@@ -329,6 +326,7 @@ def _features(block, rows, runs, linear, start_minute, delta_time, limit, index,
                     feature[f] = min(max(linear[4, f] / linear[5, f], -limit), limit)
         for k in range(len(index)):
             out[e, k] = feature[index[k]]
+    return True
 
 
 @rule

@@ -258,11 +258,24 @@ def test_what_fits_is_loaded_once():
     assert loaded == list(range(8))
 
 
-def test_few_questions_are_remembered():
-    cache = ScenarioCache(numbered, 1, 1, 1)
-    for n in range(1, 50):
-        cache.rows(np.zeros(n, dtype=int), np.zeros(n, dtype=np.int32))
-    assert len(cache._found) <= 4
+def test_an_interrupted_load_leaves_no_scenario_in_the_place_of_another():
+    """Two fit; the second of two that make room for themselves cannot be read, and the question comes again."""
+    broken = {3}
+
+    def load(number):
+        if number in broken:
+            raise OSError("not readable")
+        return numbered(number)
+
+    n_bytes = sum(part.nbytes for part in numbered(0)[:2])
+    cache = ScenarioCache(load, 1, 1, 1, 2 * n_bytes)
+    now = np.zeros(2, dtype=np.int32)
+    cache.rows(np.array([0, 1]), now)
+    with pytest.raises(OSError, match="not readable"):
+        cache.rows(np.array([2, 3]), now)
+    assert cache.rows(np.array([0, 1]), now).load_p[:, 0].tolist() == [0.0, 100.0]
+    broken.clear()
+    assert cache.rows(np.array([2, 3]), now).load_p[:, 0].tolist() == [200.0, 300.0]
 
 
 def test_questions_of_other_types_are_other_questions():

@@ -91,7 +91,7 @@ def strike(
     only among ``mine`` (n_env,) bool if that is given. A line is drawn in proportion to its rho over ``scale``
     (n_line,), by default each with equal probability.
     """
-    steps = np.zeros(state.rho.shape, dtype=np.int32)
+    steps = np.empty(state.rho.shape, dtype=np.int32)
     _strike(system.block, framed(system, state).memory.block, mine, ready, duration, scale, steps)
     return Attack(steps)
 
@@ -128,6 +128,8 @@ def _strike(system, block, mine, ready, duration, scale, steps):  # pragma: no c
     n_line = len(tables.line)
     allowed, weight = scratch(n_line, np.bool_), scratch(n_line, np.float64)
     for e in range(steps.shape[0]):
+        for l in range(n_line):
+            steps[e, l] = 0
         if (len(mine) and not mine[e]) or not (ready[e] if len(ready) else _at_peace(state, e)):
             continue
         free_lines(tables, state, e, duration, allowed)
