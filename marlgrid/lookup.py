@@ -1,4 +1,7 @@
-"""What kernels know of whole numbers: a hash table with open addressing (Knuth, "The Art of Computer Programming", 6.4)."""
+"""What kernels know of whole numbers: a hash table with open addressing.
+
+Knuth, "The Art of Computer Programming", section 6.4.
+"""
 
 from __future__ import annotations
 

@@ -7,14 +7,15 @@ import math
 import numpy as np
 
 from marlgrid.compiled import arithmetic, kernel, scratch
-from marlgrid.powerflow.lanes import choose, collect, farther, get, like, put, root, spread, width
+from marlgrid.powerflow.lanes import WIDTH, choose, collect, farther, get, like, put, root, spread, spread_eight, width
 from marlgrid.powerflow.problem import N_FIELD
 
 P_OR, Q_OR, V_OR, A_OR, THETA_OR, P_EX, _, _, _, THETA_EX = range(10)
 GEN_P, GEN_Q, GEN_V, GEN_THETA, LOAD_P, LOAD_Q, LOAD_V, LOAD_THETA = range(10, 18)
 STORAGE_P, STORAGE_V, STORAGE_THETA, SHUNT_P, SHUNT_Q, SHUNT_V = range(18, N_FIELD)
-VOLTAGE, ASKED_GEN_P, ASKED_LOAD_P, ASKED_LOAD_Q, ASKED_STORAGE_P, N_ARRAY = range(N_FIELD, N_FIELD + 6)
-"""The fields of a flow in their order, then what a flow is worked out from."""
+VOLTAGE, ASKED_GEN, ASKED_LOAD, ASKED_STORAGE, N_ARRAY = range(N_FIELD, N_FIELD + 5)
+"""The fields of a flow in their order, then what a flow is worked out from: per bus, generator, load and storage."""
+N_LINE_FIELD, N_GEN_FIELD, N_LOAD_FIELD = 10, 4, 4
 
 DEGREES = 180.0 / math.pi
 NEAR = 0.66
@@ -38,7 +39,7 @@ def flows(  # pragma: no cover
     """The flows of given voltages on (n_env, n_column) buses; clears dead buses, and rows that did not converge."""
     work, live = np.empty(8 * voltage.shape[1]), np.empty(voltage.shape[1], np.bool_)
     given = gen_p, gen_v, load_p, load_q, storage_p
-    member = np.empty(1, np.int64)
+    member, begin = np.empty(1, np.int64), np.empty(N_ARRAY, np.int64)
     for e in range(len(converged)):
         if converged[e]:
             live[:] = False
@@ -49,24 +50,36 @@ def flows(  # pragma: no cover
                 if not live[b]:
                     voltage[e, b] = 0.0
             member[0] = e
-            flows_of(0.0, member, buses[e], sizes, constants, given, voltage, memory, places, work)
+            locate(1, member, sizes, places, begin)
+            flows_of(0.0, begin, buses[e], sizes, constants, given, voltage, memory, work)
         else:
             clear_row(e, sizes, voltage, memory, places)
 
 
 @arithmetic
-def flows_of(one, members, columns, sizes, constants, given, voltage, memory, places, work) -> None:  # pragma: no cover
+def locate(lanes, members, sizes, places, begin) -> None:  # pragma: no cover
+    """Where in its array each field of each lane begins: (N_ARRAY, lanes), flat."""
+    for l in range(lanes):
+        e = members[l]
+        for f in range(N_FIELD):
+            begin[f * lanes + l] = places[f, 0] + e * places[f, 1]
+        begin[VOLTAGE * lanes + l] = e * 2 * sizes[5]
+        begin[ASKED_GEN * lanes + l] = e * sizes[1]
+        begin[ASKED_LOAD * lanes + l] = e * sizes[2]
+        begin[ASKED_STORAGE * lanes + l] = e * sizes[3]
+
+
+@arithmetic
+def flows_of(one, begin, columns, sizes, constants, given, voltage, memory, work) -> None:  # pragma: no cover
     """The flows of rows of one topology, side by side; of rows without a solution they mean nothing.
 
-    ``work`` has room for eight numbers per bus and lane.
+    ``begin`` is what ``locate`` wrote; ``work`` has room for eight numbers per bus and lane.
     """
     n_line, n_gen, n_bus, lanes = sizes[0], sizes[1], sizes[5], width(one)
     vn_kv, line = constants[1 : 1 + n_bus], constants[1 + n_bus :]
     gen, shunt = line[10 * n_line :], line[10 * n_line + 5 * n_gen :]
     at = n_bus * lanes
     volt, v_kv, theta, needed, total = work[: 2 * at], work[2 * at :], work[3 * at :], work[4 * at :], work[6 * at :]
-    begin = scratch(N_ARRAY * lanes, np.int64)
-    _locate(lanes, members, sizes, places, begin)
     _polar(one, voltage, begin, vn_kv, volt, v_kv, theta)
     for i in range(2 * n_bus):
         put(one, needed, i * lanes, like(one, 0.0))
@@ -74,19 +87,6 @@ def flows_of(one, members, columns, sizes, constants, given, voltage, memory, pl
     _line_flows(one, columns, n_line, constants[0], line, volt, v_kv, theta, needed, memory, begin)
     _consumption(one, columns[2 * n_line + n_gen :], sizes, shunt, vn_kv, given, v_kv, theta, needed, memory, begin)
     _generation(one, columns[2 * n_line :], n_gen, gen, given[0], v_kv, theta, needed, total, memory, begin)
-
-
-@arithmetic
-def _locate(lanes, members, sizes, places, begin):  # pragma: no cover
-    """Where in its array each field of each lane begins."""
-    for l in range(lanes):
-        e = members[l]
-        for f in range(N_FIELD):
-            begin[f * lanes + l] = places[f, 0] + e * places[f, 1]
-        begin[VOLTAGE * lanes + l] = e * 2 * sizes[5]
-        begin[ASKED_GEN_P * lanes + l] = e * sizes[1]
-        begin[ASKED_LOAD_P * lanes + l] = begin[ASKED_LOAD_Q * lanes + l] = e * sizes[2]
-        begin[ASKED_STORAGE_P * lanes + l] = e * sizes[3]
 
 
 @arithmetic
@@ -133,30 +133,45 @@ def _arctangent(one, x):  # pragma: no cover
 
 
 @arithmetic
+def _keep(one, found, field, k, value):  # pragma: no cover
+    """Notes a field of number ``k`` of eight neighbours, to be handed over with theirs."""
+    put(one, found, (field * WIDTH + k) * width(one), value)
+
+
+@arithmetic
+def _hand_over(one, found, n_field, first_field, k, last, memory, begin):  # pragma: no cover
+    """Writes fields of number ``last`` and of the ``k`` before it to their places, where those of a lane are
+    neighbours."""
+    for field in range(n_field):
+        spread_eight(one, found, field * WIDTH * width(one), memory, begin, first_field + field, last - k, k + 1)
+
+
+@arithmetic
 def _line_flows(one, columns, n_line, sn_mva, line, volt, v_kv, theta, needed, memory, begin):  # pragma: no cover
-    lanes, base = width(one), like(one, sn_mva)
+    lanes, base, found = width(one), like(one, sn_mva), scratch(N_LINE_FIELD * WIDTH * width(one), np.float64)
     for i in range(n_line):
-        f, t = columns[i], columns[n_line + i]
+        f, t, k = columns[i], columns[n_line + i], i % WIDTH
         if f < 0:
-            for field in range(P_OR, THETA_EX + 1):
-                spread(one, memory, begin, field, i, like(one, 0.0))
-            continue
-        a, b = get(one, volt, 2 * f * lanes), get(one, volt, (2 * f + 1) * lanes)
-        c, d = get(one, volt, 2 * t * lanes), get(one, volt, (2 * t + 1) * lanes)
-        for end in range(2):
-            y, first, bus = line[10 * i + 4 * end :], P_OR if end == 0 else P_EX, f if end == 0 else t
-            re = like(one, y[0]) * a - like(one, y[1]) * b + like(one, y[2]) * c - like(one, y[3]) * d
-            im = like(one, y[0]) * b + like(one, y[1]) * a + like(one, y[2]) * d + like(one, y[3]) * c
-            v_re, v_im = get(one, volt, 2 * bus * lanes), get(one, volt, (2 * bus + 1) * lanes)
-            p, q = base * (v_re * re + v_im * im), base * (v_im * re - v_re * im)
-            size = like(one, line[10 * i + 8 + end]) * root(re * re + im * im)
-            spread(one, memory, begin, first, i, p)
-            spread(one, memory, begin, first + Q_OR, i, q)
-            spread(one, memory, begin, first + V_OR, i, get(one, v_kv, bus * lanes))
-            spread(one, memory, begin, first + A_OR, i, size)
-            spread(one, memory, begin, first + THETA_OR, i, get(one, theta, bus * lanes))
-            _add(one, needed, 2 * bus * lanes, p)
-            _add(one, needed, (2 * bus + 1) * lanes, q)
+            for field in range(N_LINE_FIELD):
+                _keep(one, found, field, k, like(one, 0.0))
+        else:
+            a, b = get(one, volt, 2 * f * lanes), get(one, volt, (2 * f + 1) * lanes)
+            c, d = get(one, volt, 2 * t * lanes), get(one, volt, (2 * t + 1) * lanes)
+            for end in range(2):
+                y, first, bus = line[10 * i + 4 * end :], P_OR if end == 0 else P_EX, f if end == 0 else t
+                re = like(one, y[0]) * a - like(one, y[1]) * b + like(one, y[2]) * c - like(one, y[3]) * d
+                im = like(one, y[0]) * b + like(one, y[1]) * a + like(one, y[2]) * d + like(one, y[3]) * c
+                v_re, v_im = get(one, volt, 2 * bus * lanes), get(one, volt, (2 * bus + 1) * lanes)
+                p, q = base * (v_re * re + v_im * im), base * (v_im * re - v_re * im)
+                _keep(one, found, first, k, p)
+                _keep(one, found, first + Q_OR, k, q)
+                _keep(one, found, first + V_OR, k, get(one, v_kv, bus * lanes))
+                _keep(one, found, first + A_OR, k, like(one, line[10 * i + 8 + end]) * root(re * re + im * im))
+                _keep(one, found, first + THETA_OR, k, get(one, theta, bus * lanes))
+                _add(one, needed, 2 * bus * lanes, p)
+                _add(one, needed, (2 * bus + 1) * lanes, q)
+        if k == WIDTH - 1 or i == n_line - 1:
+            _hand_over(one, found, N_LINE_FIELD, P_OR, k, i, memory, begin)
 
 
 @arithmetic
@@ -164,26 +179,28 @@ def _consumption(one, columns, sizes, shunt, vn_kv, given, v_kv, theta, needed, 
     """Loads, storages and shunts take what they are asked to; the columns are theirs."""
     n_load, n_storage, n_shunt, lanes, zero = sizes[2], sizes[3], sizes[4], width(one), like(one, 0.0)
     _, _, load_p, load_q, storage_p = given
+    found = scratch(N_LOAD_FIELD * WIDTH * width(one), np.float64)
     for i in range(n_load):
-        b = columns[i]
-        if b < 0:
-            for field in range(LOAD_P, LOAD_THETA + 1):
-                spread(one, memory, begin, field, i, zero)
-            continue
-        p, q = collect(one, load_p, begin, ASKED_LOAD_P, i), collect(one, load_q, begin, ASKED_LOAD_Q, i)
-        spread(one, memory, begin, LOAD_P, i, p)
-        spread(one, memory, begin, LOAD_Q, i, q)
-        spread(one, memory, begin, LOAD_V, i, get(one, v_kv, b * lanes))
-        spread(one, memory, begin, LOAD_THETA, i, get(one, theta, b * lanes))
-        _add(one, needed, 2 * b * lanes, p)
-        _add(one, needed, (2 * b + 1) * lanes, q)
+        b, k = columns[i], i % WIDTH
+        p = q = v = angle = zero
+        if b >= 0:
+            v, angle = get(one, v_kv, b * lanes), get(one, theta, b * lanes)
+            p, q = collect(one, load_p, begin, ASKED_LOAD, i), collect(one, load_q, begin, ASKED_LOAD, i)
+            _add(one, needed, 2 * b * lanes, p)
+            _add(one, needed, (2 * b + 1) * lanes, q)
+        _keep(one, found, 0, k, p)
+        _keep(one, found, LOAD_Q - LOAD_P, k, q)
+        _keep(one, found, LOAD_V - LOAD_P, k, v)
+        _keep(one, found, LOAD_THETA - LOAD_P, k, angle)
+        if k == WIDTH - 1 or i == n_load - 1:
+            _hand_over(one, found, N_LOAD_FIELD, LOAD_P, k, i, memory, begin)
     for i in range(n_storage):
         b = columns[n_load + i]
         if b < 0:
             for field in range(STORAGE_P, STORAGE_THETA + 1):
                 spread(one, memory, begin, field, i, zero)
             continue
-        p = collect(one, storage_p, begin, ASKED_STORAGE_P, i)
+        p = collect(one, storage_p, begin, ASKED_STORAGE, i)
         spread(one, memory, begin, STORAGE_P, i, p)
         spread(one, memory, begin, STORAGE_V, i, get(one, v_kv, b * lanes))
         spread(one, memory, begin, STORAGE_THETA, i, get(one, theta, b * lanes))
@@ -209,36 +226,36 @@ def _generation(one, columns, n_gen, gen, gen_p, v_kv, theta, needed, total, mem
 
     The shares are those of the reactive ranges, or even where no range is known.
     """
-    lanes, zero = width(one), like(one, 0.0)
+    lanes, zero, found = width(one), like(one, 0.0), scratch(N_GEN_FIELD * WIDTH * width(one), np.float64)
     for i in range(n_gen):
         b = columns[i]
         if b < 0:
-            for field in range(GEN_P, GEN_THETA + 1):
-                spread(one, memory, begin, field, i, zero)
             continue
-        spread(one, memory, begin, GEN_V, i, get(one, v_kv, b * lanes))
-        spread(one, memory, begin, GEN_THETA, i, get(one, theta, b * lanes))
         if gen[5 * i + 4] == 0.0:
-            p = collect(one, gen_p, begin, ASKED_GEN_P, i)
-            spread(one, memory, begin, GEN_P, i, p)
-            _add(one, needed, 2 * b * lanes, zero - p)
+            _add(one, needed, 2 * b * lanes, zero - collect(one, gen_p, begin, ASKED_GEN, i))
         if gen[5 * i + 3] != 0.0:
             total[2 * b] += gen[5 * i + 2]
             total[2 * b + 1] += 1.0
         else:
-            q = like(one, gen[5 * i + 1])
-            spread(one, memory, begin, GEN_Q, i, q)
-            _add(one, needed, (2 * b + 1) * lanes, zero - q)
+            _add(one, needed, (2 * b + 1) * lanes, zero - like(one, gen[5 * i + 1]))
     for i in range(n_gen):
-        b = columns[i]
-        if b < 0:
-            continue
-        if gen[5 * i + 4] != 0.0:
-            spread(one, memory, begin, GEN_P, i, get(one, needed, 2 * b * lanes))
-        if gen[5 * i + 3] != 0.0:
-            known = 0.0 < total[2 * b] < np.inf
-            share = gen[5 * i + 2] / total[2 * b] if known else 1.0 / total[2 * b + 1]
-            spread(one, memory, begin, GEN_Q, i, get(one, needed, (2 * b + 1) * lanes) * like(one, share))
+        b, k = columns[i], i % WIDTH
+        p = q = v = angle = zero
+        if b >= 0:
+            v, angle = get(one, v_kv, b * lanes), get(one, theta, b * lanes)
+            p, q = collect(one, gen_p, begin, ASKED_GEN, i), like(one, gen[5 * i + 1])
+            if gen[5 * i + 4] != 0.0:
+                p = get(one, needed, 2 * b * lanes)
+            if gen[5 * i + 3] != 0.0:
+                known = 0.0 < total[2 * b] < np.inf
+                share = gen[5 * i + 2] / total[2 * b] if known else 1.0 / total[2 * b + 1]
+                q = get(one, needed, (2 * b + 1) * lanes) * like(one, share)
+        _keep(one, found, 0, k, p)
+        _keep(one, found, GEN_Q - GEN_P, k, q)
+        _keep(one, found, GEN_V - GEN_P, k, v)
+        _keep(one, found, GEN_THETA - GEN_P, k, angle)
+        if k == WIDTH - 1 or i == n_gen - 1:
+            _hand_over(one, found, N_GEN_FIELD, GEN_P, k, i, memory, begin)
 
 
 @arithmetic

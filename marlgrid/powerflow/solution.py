@@ -10,11 +10,20 @@ import math
 
 import numpy as np
 
-from marlgrid.compiled import arithmetic, kernel, subkernel
+from marlgrid.compiled import arithmetic, kernel, scratch, subkernel
 from marlgrid.powerflow.iterations import ACTIVE, IDLE, SOLVED, linear_guess, newton
-from marlgrid.powerflow.lanes import WIDTH, eight, width
+from marlgrid.powerflow.lanes import WIDTH, choose, collect, eight, farther, get, like, put, root, width
 from marlgrid.powerflow.network import NOT_ASKED, learn, look_up, network_of, view_networks
-from marlgrid.powerflow.ohm import clear_row, flows_of
+from marlgrid.powerflow.ohm import (
+    ASKED_GEN,
+    ASKED_LOAD,
+    ASKED_STORAGE,
+    N_ARRAY,
+    VOLTAGE,
+    clear_row,
+    flows_of,
+    locate,
+)
 from marlgrid.powerflow.problem import asked_of, found_of
 
 COLLAPSED = 0.5
@@ -39,18 +48,19 @@ def solve_rows(block, memory, places, start, rows) -> bool:  # pragma: no cover
         return True
     sizes, constants, skipped = networks.sizes, networks.constants, topo_vect.shape[1] + shunt_bus.shape[1]
     work = np.empty(room + 4 + 8 * voltage.shape[1])
-    member = np.empty(1, np.int64)
+    member, begin = np.empty(1, np.int64), np.empty(N_ARRAY, np.int64)
     for e in range(n_env):
         slot = slots[e, 0]
         if slot == NOT_ASKED:
             continue
         member[0], converged[e] = e, False
+        locate(1, member, sizes, places, begin)
         columns = networks.ints[networks.header[slot, 5] + skipped :]
         if networks.header[slot, 1] >= 0:
             network = network_of(slot, skipped + _n_column(sizes), networks)
-            _solve(0.0, member, network, columns, sizes, constants, given, start, voltage, converged, work)
+            _solve(0.0, member, begin, network, columns, sizes, constants, given, start, voltage, converged, work)
         if converged[e]:
-            flows_of(0.0, member, columns, sizes, constants, given, voltage, memory, places, work)
+            flows_of(0.0, begin, columns, sizes, constants, given, voltage, memory, work)
         else:
             clear_row(e, sizes, voltage, memory, places)
     return False
@@ -69,7 +79,7 @@ def solve_groups(block, memory, places, start, rows) -> bool:  # pragma: no cove
     sizes, constants, skipped = networks.sizes, networks.constants, topo_vect.shape[1] + shunt_bus.shape[1]
     work = np.empty((room + 4 + 8 * voltage.shape[1]) * WIDTH)
     order = np.argsort(slots[:, 0], kind="mergesort")
-    members = np.empty(WIDTH, np.int64)
+    members, begin = np.empty(WIDTH, np.int64), np.empty(N_ARRAY * WIDTH, np.int64)
     done = 0
     while done < n_env:
         slot, count = slots[order[done], 0], 0
@@ -86,13 +96,16 @@ def solve_groups(block, memory, places, start, rows) -> bool:  # pragma: no cove
         columns = networks.ints[networks.header[slot, 5] + skipped :]
         if networks.header[slot, 1] >= 0:
             network = network_of(slot, skipped + _n_column(sizes), networks)
+            grid = columns, sizes, constants, given
             if count == 1:
-                _solve(0.0, members, network, columns, sizes, constants, given, start, voltage, converged, work)
-                flows_of(0.0, members, columns, sizes, constants, given, voltage, memory, places, work)
+                locate(1, members, sizes, places, begin)
+                _solve(0.0, members, begin, network, *grid, start, voltage, converged, work)
+                flows_of(0.0, begin, *grid, voltage, memory, work)
             else:
                 members[count:] = members[0]
-                _solve(eight(0.0), members, network, columns, sizes, constants, given, start, voltage, converged, work)
-                flows_of(eight(0.0), members, columns, sizes, constants, given, voltage, memory, places, work)
+                locate(WIDTH, members, sizes, places, begin)
+                _solve(eight(0.0), members, begin, network, *grid, start, voltage, converged, work)
+                flows_of(eight(0.0), begin, *grid, voltage, memory, work)
         for l in range(count):
             if not converged[members[l]]:
                 clear_row(members[l], sizes, voltage, memory, places)
@@ -116,7 +129,7 @@ def _n_column(sizes):  # pragma: no cover
 
 @arithmetic
 def _solve(
-    one, members, network, columns, sizes, constants, given, start, voltage, converged, work
+    one, members, begin, network, columns, sizes, constants, given, start, voltage, converged, work
 ):  # pragma: no cover
     """Voltages of rows of one topology: from the previous solution, then, for those that fail, from a linear one."""
     bus, leader, column = network[0], network[1], network[3]
@@ -126,14 +139,16 @@ def _solve(
     pivot, work, at = work[4 * at : 6 * at], work[6 * at :], 4 * n_block * lanes
     above, below, work = work[:at], work[at : 2 * at], work[2 * at :]
     state, free, per_bus = work[: 4 * lanes], work[4 * lanes : 4 * lanes + n], work[4 * lanes + n :]
+    _specify(one, begin, bus, columns, sizes, constants, given, wanted, per_bus)
     for k in range(n):
         free[k] = 1.0 if leader[k] < 0 else 0.0
-    warm = False
+    warm = _as_it_stands(one, begin, bus, start, v)
     for l in range(lanes):
-        e = members[l]
-        _specify(lanes, l, e, bus, columns, sizes, constants, given, wanted, per_bus)
-        state[l] = _previous(lanes, l, e, bus, sizes, start, v)
-        warm |= state[l] == ACTIVE
+        state[l] = ACTIVE
+    if not warm:
+        for l in range(lanes):
+            state[l] = _previous(lanes, l, members[l], bus, sizes, start, v)
+            warm |= state[l] == ACTIVE
     unsolved = lanes
     for attempt in range(2):
         if attempt == 0:
@@ -143,8 +158,7 @@ def _solve(
             for l in range(lanes):
                 state[l] = IDLE if converged[members[l]] else ACTIVE
             linear_guess(one, network, wanted, state, pivot, above, below, x, v)
-        for l in range(lanes):
-            _hold(lanes, l, members[l], bus, leader, sizes, constants, given[1], v)
+        _hold(one, begin, leader, sizes, constants, given[1], v)
         newton(one, attempt == 0, network, wanted, free, state, v, x, injected, pivot, above, below)
         for l in range(lanes):
             # a warm start may find collapsed voltages where a normal solution exists: it is not trusted then
@@ -161,31 +175,51 @@ def _solve(
 
 
 @arithmetic
-def _specify(lanes, l, e, bus, columns, sizes, constants, given, wanted, per_bus):  # pragma: no cover
+def _specify(one, begin, bus, columns, sizes, constants, given, wanted, per_bus):  # pragma: no cover
     """Power to be injected at each position, per unit, real and imaginary by turns."""
-    n_line, n_gen, n_load, n_storage = sizes[0], sizes[1], sizes[2], sizes[3]
+    n_line, n_gen, n_load, n_storage, lanes = sizes[0], sizes[1], sizes[2], sizes[3], width(one)
     gen_p, _, load_p, load_q, storage_p = given
     gen = constants[1 + sizes[5] + 10 * n_line :]
     for i in range(2 * sizes[5]):
-        per_bus[i] = 0.0
+        put(one, per_bus, i * lanes, like(one, 0.0))
     for g in range(n_gen):
-        b = columns[2 * n_line + g]
-        if b >= 0:
-            per_bus[2 * b] += gen_p[e, g]
-            per_bus[2 * b + 1] += gen[5 * g + 1]
+        at = 2 * columns[2 * n_line + g] * lanes
+        if at >= 0:
+            put(one, per_bus, at, get(one, per_bus, at) + collect(one, gen_p, begin, ASKED_GEN, g))
+            put(one, per_bus, at + lanes, get(one, per_bus, at + lanes) + like(one, gen[5 * g + 1]))
     for i in range(n_load):
-        b = columns[2 * n_line + n_gen + i]
-        if b >= 0:
-            per_bus[2 * b] -= load_p[e, i]
-            per_bus[2 * b + 1] -= load_q[e, i]
+        at = 2 * columns[2 * n_line + n_gen + i] * lanes
+        if at >= 0:
+            put(one, per_bus, at, get(one, per_bus, at) - collect(one, load_p, begin, ASKED_LOAD, i))
+            put(one, per_bus, at + lanes, get(one, per_bus, at + lanes) - collect(one, load_q, begin, ASKED_LOAD, i))
     for i in range(n_storage):
-        b = columns[2 * n_line + n_gen + n_load + i]
-        if b >= 0:
-            per_bus[2 * b] -= storage_p[e, i]
-    scale = 1.0 / constants[0]
+        at = 2 * columns[2 * n_line + n_gen + n_load + i] * lanes
+        if at >= 0:
+            put(one, per_bus, at, get(one, per_bus, at) - collect(one, storage_p, begin, ASKED_STORAGE, i))
+    scale = like(one, 1.0 / constants[0])
     for k in range(len(bus) - 1):
-        wanted[2 * k * lanes + l] = per_bus[2 * bus[k]] * scale
-        wanted[(2 * k + 1) * lanes + l] = per_bus[2 * bus[k] + 1] * scale
+        for part in range(2):
+            put(one, wanted, (2 * k + part) * lanes, get(one, per_bus, (2 * bus[k] + part) * lanes) * scale)
+
+
+@arithmetic
+def _as_it_stands(one, begin, bus, start, v) -> bool:  # pragma: no cover
+    """Takes over the previous solution; False if some lane has none, not for all buses, or one to be turned."""
+    n, lanes, zero, unfit = len(bus) - 1, width(one), like(one, 0.0), like(one, 0.0)
+    for k in range(n + 1):
+        re = collect(one, start, begin, VOLTAGE, 2 * bus[k])
+        im = collect(one, start, begin, VOLTAGE, 2 * bus[k] + 1)
+        put(one, v, 2 * k * lanes, re)
+        put(one, v, (2 * k + 1) * lanes, im)
+        unfit += choose(farther(farther(zero, re), im), zero, like(one, 1.0), zero)
+        if k == n:
+            unfit += choose(farther(zero, im), zero, zero, like(one, 1.0))
+    n_unfit = scratch(width(one), np.float64)
+    put(one, n_unfit, 0, unfit)
+    fit = True
+    for l in range(lanes):
+        fit = fit and n_unfit[l] == 0.0
+    return fit
 
 
 @arithmetic
@@ -216,18 +250,20 @@ def _previous(lanes, l, e, bus, sizes, start, v):  # pragma: no cover
 
 
 @arithmetic
-def _hold(lanes, l, e, bus, leader, sizes, constants, gen_v, v):  # pragma: no cover
+def _hold(one, begin, leader, sizes, constants, gen_v, v):  # pragma: no cover
     """Sets the magnitudes that generators hold, and the slack's angle to zero."""
-    gen = constants[1 + sizes[5] + 10 * sizes[0] :]
-    n = len(bus) - 1
+    n, lanes, gen = len(leader) - 1, width(one), constants[1 + sizes[5] + 10 * sizes[0] :]
     for k in range(n):
         g = leader[k]
         if g >= 0:
-            re, im = v[2 * k * lanes + l], v[(2 * k + 1) * lanes + l]
-            scale = gen_v[e, g] / (gen[5 * g] * math.sqrt(re * re + im * im))
-            v[2 * k * lanes + l], v[(2 * k + 1) * lanes + l] = re * scale, im * scale
-    v[2 * n * lanes + l] = gen_v[e, leader[n]] / gen[5 * leader[n]]
-    v[(2 * n + 1) * lanes + l] = 0.0
+            re, im = get(one, v, 2 * k * lanes), get(one, v, (2 * k + 1) * lanes)
+            held = collect(one, gen_v, begin, ASKED_GEN, g)
+            scale = held / (like(one, gen[5 * g]) * root(re * re + im * im))
+            put(one, v, 2 * k * lanes, re * scale)
+            put(one, v, (2 * k + 1) * lanes, im * scale)
+    at, held = 2 * n * lanes, collect(one, gen_v, begin, ASKED_GEN, leader[n])
+    put(one, v, at, held / like(one, gen[5 * leader[n]]))
+    put(one, v, at + lanes, like(one, 0.0))
 
 
 @arithmetic

@@ -92,6 +92,8 @@ def hold(tables, frame, duration, busbars) -> None:  # pragma: no cover
         for l in range(line.shape[1]):
             line[e, l] = ruling.attacked[e, l]
         started[e] = False
+        if not asked and not under_attack(sub, e):
+            continue  # and nothing is held any more
         for s in range(sub.shape[1]):
             sub[e, s] = max(sub[e, s] - 1, 0)
             if asked and duration[e, s] > 0 and not ruling.attack_refused[e]:
@@ -103,3 +105,12 @@ def hold(tables, frame, duration, busbars) -> None:  # pragma: no cover
                 bus[e, p] = busbars[e, p]
             elif sub[e, s] == 0:
                 bus[e, p] = 0
+
+
+@rule
+def under_attack(sub, e) -> bool:  # pragma: no cover
+    """Whether any substation of an environment is (n_env, n_sub), or was in the step before."""
+    most = 0
+    for s in range(sub.shape[1]):
+        most = max(most, sub[e, s])
+    return most > 0

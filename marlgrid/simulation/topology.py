@@ -10,6 +10,7 @@ from marlgrid.powerflow.buses import BusLayout, hang_together, locate
 from marlgrid.simulation.action import Kind
 from marlgrid.simulation.frame import Memory, view_frame
 from marlgrid.simulation.state import Outcome, Topology
+from marlgrid.simulation.substations import under_attack
 
 BY_BUSBAR = 2
 """Wish for a line that a new busbar brings back: its other end then returns to its last busbar, whatever is changed."""
@@ -64,10 +65,11 @@ def switch(tables, frame, commands, first, last) -> None:  # pragma: no cover
         forced = (ruling.attacked[e], *outages)
         if _switch_row(tables, commands, asked, forced, last_bus[e], topo_vect[e], before, wish, zone_wish):
             state.outcome[e] = Outcome.LOAD_OR_GEN_DISCONNECTED
-        for p in range(topo_vect.shape[1]):
-            held = state.attacked.bus[e, p]
-            if held > 0 and topo_vect[e, p] > 0:
-                topo_vect[e, p] = held
+        if under_attack(state.attacked.sub, e):
+            for p in range(topo_vect.shape[1]):
+                held = state.attacked.bus[e, p]
+                if held > 0 and topo_vect[e, p] > 0:
+                    topo_vect[e, p] = held
 
 
 @rule

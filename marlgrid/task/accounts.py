@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from marlgrid.compiled import kernel_in_place, rule
+from marlgrid.compiled import kernel_in_place, rule, scratch
 from marlgrid.model.system import System
 from marlgrid.model.tables import view_tables
 from marlgrid.model.time_series import TimeSeries
@@ -155,17 +155,18 @@ class Demand:
 
 # ---------------------------------------------------------------------------------------------------- kernels
 @rule
-def _lines(e, rho, topo_vect, lines, numbers):  # pragma: no cover
-    """Overload, lines out and largest rho of each zone; a tie line counts in both of its zones."""
+def _lines(e, rho, topo_vect, lines, cost):  # pragma: no cover
+    """Overload, lines out and largest rho of each zone, end to end; a tie line counts in both of its zones."""
     for l in range(len(lines)):
         line = lines[l]
+        overload, out = max(0.0, rho[e, l] - 1.0), topo_vect[e, line.or_pos] < 0
         for end in range(2):
             if end == 1 and line.or_zone == line.ex_zone:
                 continue
-            at = N_ZONE_KEYS * (line.or_zone if end == 0 else line.ex_zone)
-            numbers[at + 2, e] += max(0.0, rho[e, l] - 1.0)
-            numbers[at + 3, e] += topo_vect[e, line.or_pos] < 0
-            numbers[at + 5, e] = max(numbers[at + 5, e], rho[e, l])
+            at = 3 * (line.or_zone if end == 0 else line.ex_zone)
+            cost[at] += overload
+            cost[at + 1] += out
+            cost[at + 2] = max(cost[at + 2], rho[e, l])
 
 
 @kernel_in_place
@@ -175,10 +176,7 @@ def _account(system, block, counted, before, totals, numbers, terminated, trunca
     frame, lines = view_frame(block), view_tables(system).line
     state, reason = frame.state, frame.ruling.reason
     n_env, _, n_zone = totals.shape
-    for i in range(numbers.shape[0]):
-        for e in range(n_env):
-            numbers[i, e] = 0.0
-    over = 0
+    cost, over = scratch(3 * n_zone, np.float64), 0
     for e in range(n_env):
         outcome, span = state.outcome[e], state.t_end[e] - state.t_start[e]
         terminated[e], truncated[e] = outcome > Outcome.TIME_LIMIT, outcome == Outcome.TIME_LIMIT
@@ -186,22 +184,22 @@ def _account(system, block, counted, before, totals, numbers, terminated, trunca
         over = max(over, NEWLY_LOST if newly_lost else int(outcome != Outcome.RUNNING))
         survived = state.t[e] - state.t_start[e] - terminated[e]
         running = frame.ran[e] if counted else outcome == Outcome.RUNNING
+        for i in range(len(cost)):
+            cost[i] = 0.0
         if running:
-            _lines(e, state.rho, state.topology.topo_vect, lines, numbers)
+            _lines(e, state.rho, state.topology.topo_vect, lines, cost)
         for z in range(n_zone):
-            at = N_ZONE_KEYS * z
+            at, why = N_ZONE_KEYS * z, reason[e, z] if counted and running else 0
             for k in range(3):
                 totals[e, k, z] = before[e, k, z]
-            if counted and running:
-                numbers[at, e] = reason[e, z] != 0
-                numbers[at + 1, e] = reason[e, z]
             if counted:
-                totals[e, 0, z] += numbers[at, e]
-                totals[e, 1, z] += numbers[at + 2, e]
-            numbers[at + 6, e] = survived
-            numbers[at + 7, e] = survived / max(span, 1)
-            numbers[at + 8, e] = outcome
-            numbers[at + 9, e] = state.attack.starts[e]
+                totals[e, 0, z] += why != 0
+                totals[e, 1, z] += cost[3 * z]
+            numbers[at, e], numbers[at + 1, e] = why != 0, why
+            numbers[at + 2, e], numbers[at + 3, e], numbers[at + 5, e] = cost[3 * z], cost[3 * z + 1], cost[3 * z + 2]
+            numbers[at + 4, e] = 0.0
+            numbers[at + 6, e], numbers[at + 7, e] = survived, survived / max(span, 1)
+            numbers[at + 8, e], numbers[at + 9, e] = outcome, state.attack.starts[e]
             for k in range(3):
                 numbers[at + 10 + k, e] = totals[e, k, z]
         at = N_ZONE_KEYS * n_zone
