@@ -47,10 +47,10 @@ def meter_environments(*_: Any) -> None:
         GridVectorEnv.step = metered(GridVectorEnv.step, lambda env: env.n_envs)
         Infos.__getitem__ = metered(Infos.__getitem__, lambda _: 0)
         Infos.of = metered(Infos.of, lambda _: 0)
-        # the adapter plays several steps in a call: steps are counted inside of it
+        # a decision is several steps: they are counted inside of it
         RLlibParallelEnv.step = metered(RLlibParallelEnv.step, lambda _: 0)
         RLlibParallelEnv.reset = metered(RLlibParallelEnv.reset, lambda _: 0)
-        GridParallelEnv.step = counted(GridParallelEnv.step)
+        GridParallelEnv._play = counted(GridParallelEnv._play)  # noqa: SLF001
 
 
 def metered(method: Callable, steps: Callable[[Any], int]) -> Callable:

@@ -16,15 +16,15 @@ from marlgrid.env.masks import MaskPlace, check_place, observation_space
 from marlgrid.env.spare import Spare
 from marlgrid.env.start import Starts, begin
 from marlgrid.render.ansi import render_ansi
-from marlgrid.simulation.action import Commands
+from marlgrid.simulation.action import NO_COMMANDS, Commands
 from marlgrid.simulation.state import State
-from marlgrid.task.accounts import zero_totals
+from marlgrid.task.accounts import Figures, zero_totals
 from marlgrid.task.action_view import ActionView
 from marlgrid.task.actions import Mask
 from marlgrid.task.allowance import Allowance
 from marlgrid.task.noise import Noise, NoiseSpec, noise_from
 from marlgrid.task.observation import Observation
-from marlgrid.task.occasions import occasions
+from marlgrid.task.occasions import check_act_above, occasions
 from marlgrid.task.sight import Sight
 from marlgrid.task.task import Episode, Outputs, Task
 from marlgrid.task.zone_view import ZoneObservation
@@ -76,6 +76,9 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         self._episode: Episode | None = None
         self._spare = Spare()
         self._allowance = Allowance(task.system.parameters)
+        self._idle = {
+            zone: 0 if isinstance(self.action_spaces[zone], spaces.Discrete) else NO_COMMANDS for zone in task.zones
+        }
 
     # ------------------------------------------------------------------ spaces
     def observation_space(self, agent: str) -> spaces.Space[Any]:
@@ -123,27 +126,23 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         Raises ValueError for missing and unknown agents and for what is not an action, TypeError for what is no dict,
         and RuntimeError before the first reset and after the end.
         """
-        episode = self._running("step")
-        if not isinstance(actions, (dict, Mapping)):  # a dict is found out sooner
-            raise TypeError(
-                f"actions is a {type(actions).__name__}, give a dict with one action for each of {self.agents}"
-            )
-        choices = {agent: [action] for agent, action in actions.items()}
-        self._episode, outputs = self.task.step(episode, choices, self._spare.memory)
-        self._spare.left(episode.state)
-        self._allowance.next_step()
-        agents = self.possible_agents
-        terminated, truncated = bool(outputs.terminated[0]), bool(outputs.truncated[0])
-        if terminated or truncated:
-            self.agents = []
-        self._show()
-        return (
-            self._observations(outputs),
-            {agent: outputs.rewards[agent].item(0) for agent in agents},
-            dict.fromkeys(agents, terminated),
-            dict.fromkeys(agents, truncated),
-            self._infos(outputs),
-        )
+        figures, rewards = self._play(actions)
+        return self._shown(figures, rewards)
+
+    def step_until(
+        self, actions: Mapping[str, Any], act_above: float
+    ) -> tuple[Observations, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
+        """A step, and then steps in which all zones idle until there is an ``occasion`` or the episode is over.
+
+        It returns what the last of them does, with the rewards of all of them summed. No vectors, masks and infos are
+        made in between. Raises as ``step`` does, and ValueError where the opponent is an agent.
+        """
+        check_act_above(act_above, self.task.opponent_agent)
+        figures, rewards = self._play(actions)
+        while self.agents and not self.occasion(act_above):
+            figures, more = self._play(self._idle)
+            rewards = {agent: rewards[agent] + own for agent, own in more.items()}
+        return self._shown(figures, rewards)
 
     def state(self) -> np.ndarray:
         """(n,) float32 view of the whole grid, for centralised critics."""
@@ -232,6 +231,36 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         """Nothing is held open."""
 
     # ------------------------------------------------------------------ parts
+    def _play(self, actions: Mapping[str, Any]) -> tuple[Figures, dict[str, np.ndarray]]:
+        """One step of the grid: its figures, and rewards (1,)."""
+        episode = self._running("step")
+        if not isinstance(actions, (dict, Mapping)):  # a dict is found out sooner
+            raise TypeError(
+                f"actions is a {type(actions).__name__}, give a dict with one action for each of {self.agents}"
+            )
+        choices = {agent: [action] for agent, action in actions.items()}
+        self._episode, figures, rewards = self.task.advance(episode, choices, self._spare.memory)
+        self._spare.left(episode.state)
+        self._allowance.next_step()
+        if figures.some_over:
+            self.agents = []
+        self._show()
+        return figures, rewards
+
+    def _shown(
+        self, figures: Figures, rewards: dict[str, np.ndarray]
+    ) -> tuple[Observations, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
+        """What a step returns."""
+        agents = self.possible_agents
+        outputs = self.task.show(self._started("step").state, figures, rewards)
+        return (
+            self._observations(outputs),
+            {agent: rewards[agent].item(0) for agent in agents},
+            dict.fromkeys(agents, figures.terminated.item(0)),
+            dict.fromkeys(agents, figures.truncated.item(0)),
+            self._infos(outputs),
+        )
+
     def _started(self, what: str) -> Episode:
         if self._episode is None:
             raise RuntimeError(f"{what} needs an episode: call reset first")

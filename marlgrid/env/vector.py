@@ -153,16 +153,17 @@ class GridVectorEnv:
         if not isinstance(actions, (dict, Mapping)):  # a dict is found out sooner
             raise TypeError(f"actions is a {type(actions).__name__}, give a dict by agent: {self.agents}")
         choices = actions if {*map(type, actions.values())} == ARRAYS else self._choices(actions)
-        self._episode, last = self.task.step(episode, choices, self._spare.memory, self.act_above)
+        self._episode, figures, rewards = self.task.advance(episode, choices, self._spare.memory)
         self._spare.left(episode.state)
+        last = self.task.show(self._episode.state, figures, rewards, self.act_above)
         outputs = last
-        if last.figures.some_over:
+        if figures.some_over:
             (ended,) = (last.terminated | last.truncated).nonzero()
             outputs = self._replace(ended, last)
         self._asked = outputs.asked
         return VectorSteps(
             self._observations(outputs),
-            last.rewards,
+            rewards,
             dict.fromkeys(self.agents, last.terminated),
             dict.fromkeys(self.agents, last.truncated),
             self._infos(outputs, last),

@@ -64,6 +64,8 @@ class RLlibParallelEnv(MultiAgentEnv):
         self.action_space = spaces.Dict(self.action_spaces)
         self._idle = {agent: idle_choice(par_env.action_space(agent)) for agent in par_env.possible_agents}
         self._skips = act_above > 0 or bool(self.frozen)
+        self._looks_away = act_above > 0 and not self.frozen and cost is None and hasattr(par_env, "step_until")
+        """Nobody has to see what calm steps show."""
 
     def reset(self, *, seed: int | None = None, options: Mapping | None = None) -> tuple[dict, dict]:
         """First observations. With ``act_above`` only idling is open to the agents in a calm first step."""
@@ -74,12 +76,8 @@ class RLlibParallelEnv(MultiAgentEnv):
 
     def step(self, action_dict: Mapping[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
         """One decision; several steps of the environment if calm ones follow."""
-        observations, rewards, terminations, truncations, infos = self._played(dict(action_dict))
+        observations, rewards, terminations, truncations, infos = self._decided(dict(action_dict))
         calm = self._skips and self._calm(observations, infos)
-        while calm and self.par_env.agents:
-            observations, more, terminations, truncations, infos = self._played({})
-            rewards = {agent: rewards[agent] + more[agent] for agent in more}
-            calm = self._calm(observations, infos)
         over = not self.par_env.agents
         lost = over and all(terminations.values())
         # If every agent is flagged truncated, RLlib 2.60 takes the end for a termination; the common flag is enough.
@@ -102,6 +100,16 @@ class RLlibParallelEnv(MultiAgentEnv):
                 'make the environment with mask="observation" and discrete or multi-discrete actions'
             )
         return spaces.Dict({**space.spaces, STATE: self.par_env.state_space}) if self.with_state else space
+
+    def _decided(self, choices: dict) -> tuple[dict, dict, dict, dict, dict]:
+        """A step of the environment, and the calm ones that follow; rewards are summed."""
+        if self._looks_away:
+            return self.par_env.step_until({**self._idle, **choices}, self.act_above)  # type: ignore[no-any-return]
+        observations, rewards, terminations, truncations, infos = self._played(choices)
+        while self._skips and self.par_env.agents and self._calm(observations, infos):
+            observations, more, terminations, truncations, infos = self._played({})
+            rewards = {agent: rewards[agent] + more[agent] for agent in more}
+        return observations, rewards, terminations, truncations, infos
 
     def _played(self, choices: dict) -> tuple[dict, dict, dict, dict, dict]:
         """A step of the environment in which the frozen agents play too; who says nothing idles."""

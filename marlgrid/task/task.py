@@ -235,7 +235,7 @@ class Task:
         n_env = episode.state.n_env
         figures = glance(self.system, episode.state, episode.totals, self._opponent_name)
         rewards = {agent: np.zeros(n_env) for agent in self.agents}
-        return self._outputs(episode.state, figures, rewards, act_above)
+        return self.show(episode.state, figures, rewards, act_above)
 
     def step(
         self,
@@ -251,6 +251,13 @@ class Task:
         are asked on occasion only (see ``occasions``), and shown nothing where they are not. Raises ValueError for a
         missing or unknown agent and for an element that is in no space, before anything happens.
         """
+        episode, figures, rewards = self.advance(episode, choices, memory)
+        return episode, self.show(episode.state, figures, rewards, act_above)
+
+    def advance(
+        self, episode: Episode, choices: Mapping[str, Sequence[Any]], memory: Memory | None = None
+    ) -> tuple[Episode, Figures, dict[str, np.ndarray]]:
+        """A ``step`` of which nothing is shown: the episode, its figures, and the agents' rewards (n_env,)."""
         before = episode.state
         self._check_choices(choices, before.n_env)
         action = self.actions.joint([choices[agent] for agent in self.zones])
@@ -258,7 +265,25 @@ class Task:
         after, ruling = simulation.step(self.system, self.solver, self.series, before, action, attack, memory)
         figures, totals = account(self.system, self._demand, after, episode.totals, self._opponent_name)
         rewards = self._rewards(before, action, ruling, after)
-        return Episode(after, planned, totals), self._outputs(after, figures, rewards, act_above)
+        return Episode(after, planned, totals), figures, rewards
+
+    def show(self, state: State, figures: Figures, rewards: dict[str, np.ndarray], act_above: float = 0.0) -> Outputs:
+        """What the agents get after ``advance``."""
+        rows = None
+        if act_above > 0:
+            asked, rows = asked_and_over(self.system, state, act_above)
+        else:
+            asked = everywhere(state.n_env)
+        seen = self.observation.observe(state) if rows is None else self._observe_of(state, rows)
+        return Outputs(
+            observations=seen if len(seen) == len(self.agents) else {agent: seen[agent] for agent in self.agents},
+            masks=self.action_masks(state, rows) if self.masks else {},
+            rewards=rewards,
+            terminated=figures.terminated,
+            truncated=figures.truncated,
+            figures=figures,
+            asked=asked,
+        )
 
     # ------------------------------------------------------------------ parts of a step
     def _attack(self, episode: Episode, choices: Mapping[str, Sequence[Any]]) -> tuple[Attack, Any]:
@@ -275,25 +300,6 @@ class Task:
             gained = values_of(self.opponent_reward, self.system, before, action, ruling, after).mean(axis=1)
             rewards[OPPONENT] = np.where(before.running, gained, 0.0)
         return rewards
-
-    def _outputs(
-        self, state: State, figures: Figures, rewards: dict[str, np.ndarray], act_above: float = 0.0
-    ) -> Outputs:
-        rows = None
-        if act_above > 0:
-            asked, rows = asked_and_over(self.system, state, act_above)
-        else:
-            asked = everywhere(state.n_env)
-        seen = self.observation.observe(state) if rows is None else self._observe_of(state, rows)
-        return Outputs(
-            observations=seen if len(seen) == len(self.agents) else {agent: seen[agent] for agent in self.agents},
-            masks=self.action_masks(state, rows) if self.masks else {},
-            rewards=rewards,
-            terminated=figures.terminated,
-            truncated=figures.truncated,
-            figures=figures,
-            asked=asked,
-        )
 
     def action_masks(self, state: State, rows: np.ndarray | None = None) -> dict[str, Mask]:
         """Agent -> what the rules accept on this state, for the agents whose space has a mask.

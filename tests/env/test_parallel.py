@@ -198,6 +198,36 @@ def test_resets_without_a_seed_follow_from_the_last_seed(env, task):
     assert same(seeded.reset()[0], first[0])
 
 
+@pytest.mark.parametrize("actions", ["discrete", "multi_discrete", "box", "dict"])
+def test_a_decision_is_a_step_and_the_calm_ones_after_it(actions):
+    """Step by step what the environment does in which zones idle as long as there is no occasion."""
+    made = {"zones": 3, "opponent": "random", "actions": actions, "start": "random", "max_steps": 150}
+    env, twin = (marlgrid.parallel_env("case14", **made) for _ in range(2))
+    nothing = dict.fromkeys(env.possible_agents, twin.make_action({}))
+    played = []
+    for seed in range(6):
+        env.reset(seed=seed)
+        twin.reset(seed=seed)
+        while env.agents:
+            decided, steps = env.step_until(nothing, 0.9), 1
+            shown = list(twin.step(nothing))
+            while twin.agents and not twin.occasion(0.9):
+                more, steps = twin.step(nothing), steps + 1
+                shown = [more[0], {agent: shown[1][agent] + more[1][agent] for agent in more[1]}, *more[2:]]
+            for own, expected in zip(decided, shown, strict=True):
+                np.testing.assert_equal(own, expected)
+            assert env.agents == twin.agents
+            played.append(steps)
+    assert max(played) > 20
+    assert 1 in played
+
+
+def test_a_decision_beside_an_opponent_that_is_an_agent_is_refused(env):
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="an opponent that is an agent acts in calm steps too"):
+        env.step_until(nothing(env), 0.9)
+
+
 def test_options_leave_the_stream_of_episodes_alone(env):
     env.reset(seed=4)
     plain = env.reset()[0]
