@@ -104,7 +104,7 @@ class RLlibParallelEnv(MultiAgentEnv):
     def _decided(self, choices: dict) -> tuple[dict, dict, dict, dict, dict]:
         """A step of the environment, and the calm ones that follow; rewards are summed."""
         if self._looks_away:
-            return self.par_env.step_until({**self._idle, **choices}, self.act_above)  # type: ignore[no-any-return]
+            return self.par_env.step_until({**self._idle, **choices}, self.act_above)
         observations, rewards, terminations, truncations, infos = self._played(choices)
         while self._skips and self.par_env.agents and self._calm(observations, infos):
             observations, more, terminations, truncations, infos = self._played({})

@@ -81,6 +81,12 @@ class Attack(NamedTuple):
         subs = None if self.subs is None else SubstationAttack(*(array[rows] for array in self.subs))
         return Attack(self.duration[rows], subs)
 
+    def where(self, begun: np.ndarray) -> Attack:
+        """Those of the environments ``begun`` (n_env,) bool; none elsewhere."""
+        one = begun[:, None]
+        subs = None if self.subs is None else SubstationAttack(*(array * one for array in self.subs))
+        return Attack(self.duration * one, subs)
+
 
 NO_COMMANDS = Commands(np.zeros(0, dtype=np.int8), np.zeros(0, dtype=np.int32), np.zeros(0))
 

@@ -47,24 +47,20 @@ def step(
     following = np.empty(whole.n_env, dtype=np.int32)
     if _all_run(whole.block, following):
         fill(series, state.scenario, following, whole.state.injections)
-        return _advanced(system, solver, state, whole, action, attack)
-    rows = np.flatnonzero(state.running)
-    _nobody_asked(whole.block)
-    whole.frame.ran[:] = state.running
-    if len(rows):
-        some = Action(action.commands, action.first[rows], action.last[rows])
-        part = take(state, rows)
-        stepped, ruling = step(system, solver, series, part, some, attack.rows(rows))
-        whole.put(rows, stepped)
-        for all_rows, new in zip(whole.frame.ruling, ruling, strict=True):
-            all_rows[rows] = new
-    return whole.framed(), whole.frame.ruling
+    else:
+        over = ~state.running
+        action, attack = without(action, over[:, None]), attack.where(state.running)
+        present = take(whole.state.injections, over)
+        fill(series, state.scenario, following, whole.state.injections)
+        for array, own in zip(whole.state.injections, present, strict=True):
+            array[over] = own
+    return _advanced(system, solver, state, whole, action, attack)
 
 
 def advance(
     system: System, solver: PowerFlow, state: State, injections: Injections, action: Action, attack: Attack
 ) -> tuple[State, Ruling]:
-    """One step of a batch of running episodes under given injections."""
+    """One step under given injections, which are those of running episodes."""
     memory = _loaded(system, state, None)
     copy(injections, memory.state.injections)
     return _advanced(system, solver, state, memory, action, attack)
@@ -238,13 +234,13 @@ def _decide(  # pragma: no cover
         judge(tables, frame, commands, first, last, duration, sub_price)
     for e in range(len(frame.ran)):
         frame.ran[e] = state.outcome[e] == Outcome.RUNNING
-        state.t[e] += not at_reset
+        state.t[e] += frame.ran[e] and not at_reset
     if not at_reset:
         hold(tables, frame, sub_duration, sub_bus)
     for e in range(len(frame.ran)):
         for l in range(len(tables.line)):
             frame.counted[e, l] = False
-            state.disc_lines[e, l] = -1
+            state.disc_lines[e, l] = -1 if frame.ran[e] else state.disc_lines[e, l]
     switch(tables, frame, commands, first, last)
     schedule(tables, frame, commands, first, last)
     too_soon = start_and_stop(tables, frame)

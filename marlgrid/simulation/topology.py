@@ -32,10 +32,11 @@ def name_islands(system: System, memory: Memory) -> None:
 @kernel_in_place
 def _name_islands(block, position, sub, n_sub, n_line, slack, n_bus) -> None:  # pragma: no cover
     """Writes: outcome."""
-    state = view_frame(block).state
+    frame = view_frame(block)
+    state = frame.state
     bus, parent = scratch(len(sub), np.int32), scratch(n_bus, np.int32)
     for e in range(len(state.outcome)):
-        if state.outcome[e] == Outcome.DIVERGED:
+        if frame.ran[e] and state.outcome[e] == Outcome.DIVERGED:
             locate(state.topology.topo_vect[e], state.topology.shunt_bus[e], position, sub, n_sub, n_line, bus)
             if not hang_together(bus, n_line, slack, parent):
                 state.outcome[e] = Outcome.ISLANDED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import marlgrid
 from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.state import Outcome, take
 from marlgrid.task.accounts import OPPONENT_KEYS, ZONE_KEYS
@@ -12,6 +13,7 @@ from marlgrid.task.actions import DiscreteActions, MultiDiscreteActions
 from marlgrid.task.continuous import BoxActions, DictActions
 from marlgrid.task.opponents import RandomOpponent, WeightedOpponent
 from marlgrid.task.reward import SurvivalReward
+from marlgrid.task.task import Episode
 from tests.simulation.small import GivenCurrents, StillSeries, small_system
 from tests.task.tasks import case_task, masked_draw, rest, small_task
 
@@ -263,3 +265,37 @@ def test_every_action_space_plays(actions):
         assert set(outputs.masks) == (set(task.agents) if actions in (DiscreteActions, MultiDiscreteActions) else set())
         assert all(np.isfinite(o).all() for o in outputs.observations.values())
     assert (episode.state.t == episode.state.t_start + 3).all() or not episode.state.running.all()
+
+
+def test_nothing_of_an_ended_episode_changes_while_others_go_on():
+    """Not a bit of any array, whatever is asked and whoever attacks; what its infos say it cost is nothing."""
+    task, rng, n_env = marlgrid.make_task("case14", opponent="agent"), np.random.default_rng(0), 12
+    episode, outputs = task.reset(
+        np.arange(n_env), np.zeros(n_env, int), rng.integers(0, 500, n_env), np.full(n_env, 40)
+    )
+    ended: dict[int, Episode] = {}
+    together = 0
+    while episode.state.running.any():
+        choices = {
+            agent: np.where(rng.random(n_env) < 0.2, (rng.random(mask.shape) * mask).argmax(axis=1), 0)
+            for agent, mask in outputs.masks.items()
+        }
+        episode, outputs = task.step(episode, choices)
+        for env, kept in ended.items():
+            now = take(episode, np.array([env]))
+            for (path, one), (_, other) in zip(arrays(now), arrays(kept), strict=True):
+                np.testing.assert_array_equal(one, other, err_msg=path)
+            assert outputs.infos["zone_0"]["illegal"][env] == outputs.rewards["zone_0"][env] == 0
+        for env in np.flatnonzero(~episode.state.running).tolist():
+            ended.setdefault(env, take(episode, np.array([env])))
+        together += 0 < len(ended) < n_env
+    assert together > 5
+
+
+def arrays(record, path=""):
+    """(path, array) of every array of a nested record."""
+    if isinstance(record, np.ndarray):
+        yield path, record
+    else:
+        for number, part in enumerate(record):
+            yield from arrays(part, f"{path}.{getattr(record, '_fields', {number: number})[number]}")
