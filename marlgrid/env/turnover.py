@@ -17,6 +17,10 @@ from marlgrid.simulation.state import ALL, Rows, put, take
 from marlgrid.task.task import Episode, Outputs
 
 
+DRAWN_AT_ONCE = 8
+"""A generator that was not used for long is in no cache of the processor."""
+
+
 class Streams:
     """Of each environment, the draws that its episodes begin from.
 
@@ -26,15 +30,19 @@ class Streams:
 
     def __init__(self, seed: int | Sequence[int] | None, n_envs: int) -> None:
         self._rngs = _generators(seed, n_envs)
-        self._returned: dict[int, Draw] = {}
+        self._waiting: list[list[Draw]] = [[] for _ in range(n_envs)]
+        """Of each environment the draws to come, the next one last."""
 
     def next(self, env: int) -> Draw:
-        returned = self._returned.pop(env, None)
-        return drawn(self._rngs[env]) if returned is None else returned
+        waiting, rng = self._waiting[env], self._rngs[env]
+        if not waiting:
+            waiting.extend([drawn(rng) for _ in range(DRAWN_AT_ONCE)][::-1])
+        return waiting.pop()
 
     def give_back(self, draws: Mapping[int, Draw]) -> None:
         """Draws by environment that no episode was played from: they are the next ones again."""
-        self._returned.update(draws)
+        for env, draw in draws.items():
+            self._waiting[env].append(draw)
 
 
 class Ahead:

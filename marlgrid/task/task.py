@@ -326,7 +326,8 @@ class Task:
         raise ValueError(f"there is no scenario {scenario}; the series has {ranges} (first, last)")
 
     def _check_choices(self, choices: Mapping[str, Sequence[Any]], n_env: int) -> None:
-        if choices.keys() != self._agent_set:
+        # the agents in their order are found out sooner
+        if tuple(choices) != self.agents and choices.keys() != self._agent_set:
             missing = sorted(set(self.agents) - set(choices))
             unknown = sorted(set(choices) - set(self.agents))
             raise ValueError(f"one action per agent is needed: missing {missing}, unknown {unknown}")
