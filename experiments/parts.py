@@ -22,7 +22,7 @@ from marlgrid.task.task import Task
 
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("a step of the environment", GridParallelEnv, "step"),
-    ("  of the task", Task, "step"),
+    ("  of the task", Task, "advance"),
     ("    of the simulation", step, "step"),
     ("      next row of the time series", step, "fill"),
     ("      judge, switching, outages, dispatch", step, "_decide"),
@@ -32,8 +32,8 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("    from the agents' numbers to an attack", Task, "_attack"),
     ("    costs and totals", task, "account"),
     ("    rewards", Task, "_rewards"),
-    ("    all that agents see", Task, "_outputs"),
-    ("      masks", Task, "action_masks"),
+    ("  all that agents see", Task, "show"),
+    ("    masks", Task, "action_masks"),
     ("  infos as dicts of numbers", Figures, "infos_of"),
 )
 """What is timed, indented under what it is a part of, and where it is looked up when called."""

@@ -75,7 +75,19 @@ class Budget:
         )
 
 
-Found = Race | Budget | Parts
+@dataclass(frozen=True)
+class Measured:
+    """What no promise was made of."""
+
+    what: str
+    measured: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"measured={self.measured:.3g}{self.unit}  {self.what}"
+
+
+Found = Race | Budget | Measured | Parts
 Study = Iterator[Found]
 
 
@@ -156,7 +168,10 @@ def memory_study() -> Study:
 
 
 def sampling_study(play: Callable[..., Race]) -> Study:
-    """RLlib's sampling of the training task: what the batch gains, and how much of the time the environment takes."""
+    """RLlib's sampling of the training task: what the batch gains, and how much of the time the environment takes.
+
+    Above a loading RLlib's own sampling is nobody's default: ``experiments.train`` feeds it by the batch then.
+    """
     from experiments.settings import TrainSettings
     from experiments.training_contenders import Sampling
 
@@ -169,7 +184,10 @@ def sampling_study(play: Callable[..., Race]) -> Study:
         for side in (plain, fed):
             cost = side.usual()
             what = f"environment's share of the sampling time, {side.name}, decisions {when} ({cost})"
-            yield Budget(what, 20.0, cost.share, at_least=False, unit="%")
+            if side is plain and settings.act_above > 0:
+                yield Measured(what, cost.share, "%")
+            else:
+                yield Budget(what, 20.0, cost.share, at_least=False, unit="%")
 
 
 def training_study(play: Callable[..., Race]) -> Study:
@@ -247,7 +265,7 @@ def run(cases: Sequence[str], studies: Sequence[str], seconds: float, turns: int
         for study in chosen:
             for result in study():
                 found.append(result)
-                if not isinstance(result, Budget):
+                if isinstance(result, Race | Parts):
                     tqdm.write(described(result) if isinstance(result, Race) else str(result))
     return found
 
@@ -267,8 +285,11 @@ def as_json(found: Sequence[Found]) -> dict[str, list[dict[str, object]]]:
     """Everything measured, for files."""
     races = [{**asdict(item), "ratio": item.ratio} for item in found if isinstance(item, Race)]
     budgets = [{**asdict(item), "met": item.met} for item in found if isinstance(item, Budget)]
-    parts = [asdict(item) for item in found if isinstance(item, Parts)]
-    return {"races": races, "budgets": budgets, "parts": parts}
+    others = {
+        name: [asdict(item) for item in found if isinstance(item, kind)]
+        for name, kind in (("measured", Measured), ("parts", Parts))
+    }
+    return {"races": races, "budgets": budgets, **others}
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -292,7 +313,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     studies = chosen.study or [study for study in STUDIES if study not in ON_REQUEST]
     found = run(chosen.case, studies, chosen.seconds, chosen.turns)
     for item in found:
-        if isinstance(item, Budget):
+        if isinstance(item, Budget | Measured):
             print(item)
     if chosen.json is not None:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)

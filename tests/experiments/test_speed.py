@@ -9,7 +9,7 @@ import pytest
 
 from experiments import speed
 from experiments.contenders import rate
-from experiments.speed import Budget, Race
+from experiments.speed import Budget, Measured, Race
 from marlgrid.simulation.state import Outcome
 
 CASE = "l2rpn_case14_sandbox"
@@ -46,6 +46,13 @@ def test_a_race_takes_turns_after_a_warm_up():
     assert "20.0/s" in text
     assert "turns 10.0 to 30.0" in text
     assert "ratio 5.00" in text
+
+
+def test_what_has_no_budget_gets_no_verdict():
+    assert str(Measured("share", 41.234, "%")) == "measured=41.2%  share"
+    assert speed.as_json([Measured("share", 41.2, "%")])["measured"] == [
+        {"what": "share", "measured": 41.2, "unit": "%"}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +134,9 @@ def test_parts_of_a_step_lie_within_each_other():
     from marlgrid.env.parallel import GridParallelEnv
     from marlgrid.task.task import Task
 
-    before = GridParallelEnv.step, Task.step
+    before = GridParallelEnv.step, Task.advance
     (found,) = speed.run([CASE], ["parts"], 0.01, 1)
-    assert (GridParallelEnv.step, Task.step) == before, "what was timed is put back"
+    assert (GridParallelEnv.step, Task.advance) == before, "what was timed is put back"
     spent = {name.strip(): microseconds for name, microseconds in found.rows}
     assert len(spent) == 14
     assert 0 < spent["power flow"] < spent["of the simulation"] < spent["of the task"]
