@@ -16,7 +16,6 @@ from marlgrid.simulation.frame import every, framed
 from marlgrid.simulation.state import ALL, Rows, put, take
 from marlgrid.task.task import Episode, Outputs
 
-
 DRAWN_AT_ONCE = 8
 """A generator that was not used for long is in no cache of the processor."""
 
