@@ -170,7 +170,7 @@ def memory_study() -> Study:
 def sampling_study(play: Callable[..., Race]) -> Study:
     """RLlib's sampling of the training task: what the batch gains, and how much of the time the environment takes.
 
-    Above a loading ``experiments.train`` feeds RLlib by the batch; its own sampling is left for what the batch cannot do
+    Above a loading ``experiments.train`` feeds RLlib by the batch; its own sampling is for what the batch cannot do
     (central critics, DQN), and no share of it was promised.
     """
     from experiments.settings import TrainSettings
