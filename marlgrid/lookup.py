@@ -16,7 +16,8 @@ def hashed(known: Mapping[int, int]) -> np.ndarray:
     """(n, 2) int64, at most half full: the table in which ``find`` looks for numbers; what is known is 0 or more."""
     n = len(known)
     table = np.zeros((2 << n.bit_length(), 2), dtype=np.int64)
-    _insert(np.fromiter(known.keys(), np.int64, n), np.fromiter(known.values(), np.int64, n), table)
+    if n:  # who knows nothing yet need not load compiled code
+        _insert(np.fromiter(known.keys(), np.int64, n), np.fromiter(known.values(), np.int64, n), table)
     return table
 
 
