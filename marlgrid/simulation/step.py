@@ -47,7 +47,7 @@ def step(
     following = np.empty(whole.n_env, dtype=np.int32)
     if _all_run(whole.block, following):
         fill(series, state.scenario, following, whole.state.injections)
-    else:
+    else:  # who is over is asked for nothing, and keeps the injections of the last step
         over = ~state.running
         action, attack = without(action, over[:, None]), attack.where(state.running)
         present = take(whole.state.injections, over)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marlgrid.simulation.action import Commands, Kind, add, canonical, no_attack
+from marlgrid.simulation.action import Attack, Commands, Kind, SubstationAttack, add, canonical, no_attack
 from marlgrid.simulation.reason import Reason
 from marlgrid.simulation.rules import enforce
 from marlgrid.task.hand_built import ELEMENTS, checked
@@ -109,3 +109,16 @@ def test_commands_on_what_does_not_exist_raise():
             checked(system, wrong)
     with pytest.raises(TypeError, match="give int8, int32 and float64"):
         checked(system, Commands(fine.kind, fine.index.astype(np.int64), fine.value))
+
+
+def test_attacks_where_episodes_go_on():
+    """On lines and substations alike; what is given stays as it is."""
+    subs = SubstationAttack(np.full((3, 2), 4, dtype=np.int32), np.full((3, 5), 2, dtype=np.int32))
+    attack = Attack(np.full((3, 4), 7, dtype=np.int32), subs)
+    left = attack.where(np.array([True, False, True]))
+    for kept, given in zip((left.duration, *left.subs), (attack.duration, *attack.subs), strict=True):
+        assert kept.dtype == given.dtype
+        np.testing.assert_array_equal(kept[[0, 2]], given[[0, 2]])
+        assert not kept[1].any()
+        assert given.all()
+    assert attack._replace(subs=None).where(np.zeros(3, dtype=bool)).subs is None
