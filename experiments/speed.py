@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -34,6 +34,8 @@ DECIDING = {
     "above a loading of 0.9": {"act_above": 0.9},
 }
 """Who is asked when: three zones; and an opponent that is an agent; and the zones as ``experiments.train`` has them."""
+MANY = 128
+"""Episodes side by side in a sampling process, four times as many as ``experiments.train`` has by default."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,11 @@ def sampling_study(play: Callable[..., Race]) -> Study:
                 yield Measured(what, cost.share, "%")
             else:
                 yield Budget(what, 20.0, cost.share, at_least=False, unit="%")
+    many = Sampling(replace(settings, envs_per_runner=MANY), batched=True)
+    many.name = f"{fed.name}, {MANY} episodes side by side"
+    yield play(f"sampling, environment steps, decisions {when}", many, fed)
+    cost = many.usual()
+    yield Measured(f"environment's share of the sampling time, {many.name}, decisions {when} ({cost})", cost.share, "%")
 
 
 def training_study(play: Callable[..., Race]) -> Study:
