@@ -127,7 +127,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         and RuntimeError before the first reset and after the end.
         """
         figures, rewards = self._play(actions)
-        return self._shown(figures, rewards)
+        return self._returned(figures, rewards)
 
     def step_until(
         self, actions: Mapping[str, Any], act_above: float
@@ -142,7 +142,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         while self.agents and not self.occasion(act_above):
             figures, more = self._play(self._idle)
             rewards = {agent: rewards[agent] + own for agent, own in more.items()}
-        return self._shown(figures, rewards)
+        return self._returned(figures, rewards)
 
     def state(self) -> np.ndarray:
         """(n,) float32 view of the whole grid, for centralised critics."""
@@ -247,7 +247,7 @@ class GridParallelEnv(ParallelEnv[str, Any, Any]):
         self._show()
         return figures, rewards
 
-    def _shown(
+    def _returned(
         self, figures: Figures, rewards: dict[str, np.ndarray]
     ) -> tuple[Observations, dict[str, float], dict[str, bool], dict[str, bool], Infos]:
         """What a step returns."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from marlgrid.compiled import ask_for, kernel_in_place, rule, scratch
+from marlgrid.compiled import ask_for, kernel_in_place, rule
 from marlgrid.lookup import find, hashed
 from marlgrid.model.time_series import Injections, ScenarioArrays
 
@@ -136,19 +136,19 @@ def _gather(
     """Writes the fields of ``Injections`` for each (scenario, t); false, and nothing, if a scenario is not kept."""
     n_env, n_load = load_p.shape
     n_gen, n_line = gen_p.shape[1], hazard.shape[1]
-    slot, row = scratch(n_env, np.int64), scratch(n_env, np.int64)
-    for env in range(n_env):
-        slot[env] = find(table, scenario[env])
-        if slot[env] < 0:
-            return False
     # the rows lie far apart, and are seldom in a cache
     for env in range(n_env):
-        used[slot[env]] = clock
-        row[env] = max(0, min(t[env], length[slot[env]] - 1))
-        _ask_for_all(values[slot[env], row[env]])
-        _ask_for_all(outages[slot[env], row[env]])
+        slot = find(table, scenario[env])
+        if slot < 0:
+            return False
+        used[slot] = clock
+        row = _row(t[env], length[slot])
+        _ask_for_all(values[slot, row])
+        _ask_for_all(outages[slot, row])
     for env in range(n_env):
-        value, outage = values[slot[env], row[env]], outages[slot[env], row[env]]
+        slot = find(table, scenario[env])
+        row = _row(t[env], length[slot])
+        value, outage = values[slot, row], outages[slot, row]
         for load in range(n_load):
             load_p[env, load] = value[load]
             load_q[env, load] = value[n_load + load]
@@ -160,6 +160,11 @@ def _gather(
             duration[env, line] = outage[n_line + line]
             hazard[env, line] = outage[2 * n_line + line]
     return True
+
+
+@rule
+def _row(t, n_row):  # pragma: no cover
+    return max(0, min(t, n_row - 1))
 
 
 @rule

@@ -285,3 +285,9 @@ def test_questions_of_other_types_are_other_questions():
     two = cache.rows(np.array([1, 0], dtype=np.int32), np.zeros(2, dtype=int))
     assert one.load_p.tolist() == [[100.0]]
     assert two.load_p.tolist() == [[100.0], [0.0]]
+
+
+def test_many_rows_at_once():
+    """More than fit on a stack."""
+    t = np.arange(2_000_000) % 5
+    assert ScenarioCache(numbered, 1, 1, 1).rows(np.full(len(t), 2), t).load_p[:, 0].tolist() == (200.0 + t).tolist()
