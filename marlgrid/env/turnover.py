@@ -16,9 +16,6 @@ from marlgrid.simulation.frame import every, framed
 from marlgrid.simulation.state import ALL, Rows, put, take
 from marlgrid.task.task import Episode, Outputs
 
-DRAWN_AT_ONCE = 8
-"""A generator that was not used for long is in no cache of the processor."""
-
 
 class Streams:
     """Of each environment, the draws that its episodes begin from.
@@ -29,19 +26,15 @@ class Streams:
 
     def __init__(self, seed: int | Sequence[int] | None, n_envs: int) -> None:
         self._rngs = _generators(seed, n_envs)
-        self._waiting: list[list[Draw]] = [[] for _ in range(n_envs)]
-        """Of each environment the draws to come, the next one last."""
+        self._returned: dict[int, Draw] = {}
 
     def next(self, env: int) -> Draw:
-        waiting, rng = self._waiting[env], self._rngs[env]
-        if not waiting:
-            waiting.extend([drawn(rng) for _ in range(DRAWN_AT_ONCE)][::-1])
-        return waiting.pop()
+        returned = self._returned.pop(env, None)
+        return drawn(self._rngs[env]) if returned is None else returned
 
     def give_back(self, draws: Mapping[int, Draw]) -> None:
         """Draws by environment that no episode was played from: they are the next ones again."""
-        for env, draw in draws.items():
-            self._waiting[env].append(draw)
+        self._returned.update(draws)
 
 
 class Ahead:
